@@ -1,4 +1,4 @@
-"""Metadata keys of the participant contract (docs/participants.md): what each call carries, and what an answer proves."""
+"""Metadata keys of the participant contract: what each call carries, and what an answer proves."""
 
 from typing import Final
 

@@ -17,8 +17,8 @@ class StepKind(IntEnum):
 class RetryPolicy:
     """Exponential backoff with full jitter: wait ``random(0, min(max_backoff_s, initial_backoff_s * multiplier**n))``.
 
-    A budget is spent after ``max_attempts`` attempts or once ``budget_s`` seconds have passed since the first, whichever
-    comes first. Times are seconds of the database's clock.
+    A budget is spent after ``max_attempts`` attempts, or once ``budget_s`` seconds have passed since the first attempt.
+    Times are seconds of the database's clock.
     """
 
     initial_backoff_s: float = 0.2
