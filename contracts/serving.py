@@ -1,0 +1,156 @@
+"""What every server of ours does around its handlers: size, rules, and one clean status for every end."""
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final, NoReturn, TypeAlias, cast
+
+import grpc
+import structlog
+from google.protobuf.message import DecodeError, Message
+
+from contracts.errors import Reason, RpcError, to_trailers
+from contracts.rules import violations
+
+# Quoted: these are generic in the type stubs alone.
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+_Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+_log = structlog.get_logger(__name__)
+
+_TRANSPORT_HEADROOM: Final = 4
+"""How many times the bound on a message the transport still reads, so that our own answer names what is wrong."""
+
+
+def SERVER_OPTIONS(max_message_bytes: int, *, reuse_port: bool = False) -> list[tuple[str, int]]:  # noqa: N802  (a table, as gRPC's own options)
+    """Channel arguments of a server.
+
+    ``max_message_bytes`` is the bound that :class:`ServingInterceptor` enforces. The transport reads up to four times
+    that; beyond it gRPC itself answers RESOURCE_EXHAUSTED, without details, and never hands the message out.
+    ``reuse_port`` lets several processes share one port.
+    """
+    return [
+        ("grpc.max_receive_message_length", _TRANSPORT_HEADROOM * max_message_bytes),
+        ("grpc.max_send_message_length", _TRANSPORT_HEADROOM * max_message_bytes),
+        ("grpc.max_metadata_size", 16 * 1024),
+        ("grpc.so_reuseport", int(reuse_port)),
+        # A peer that is gone is found in half a minute, and clients may ping as often as every 5 s, idle or not:
+        # gRPC's defaults answer such a client with GOAWAY.
+        ("grpc.keepalive_time_ms", 20_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.http2.ping_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+        ("grpc.http2.max_ping_strikes", 0),
+    ]
+
+
+class ServingInterceptor(grpc.aio.ServerInterceptor):
+    """Guards unary and server-streaming handlers; handlers that read a stream pass through untouched.
+
+    Before the handler: a message over ``max_message_bytes`` is RESOURCE_EXHAUSTED ``MESSAGE_TOO_LARGE``, one that does
+    not parse or breaks a rule of its contract INVALID_ARGUMENT ``INVALID_REQUEST``. After it: :class:`RpcError`
+    becomes its status and trailers; any other exception, and a ``CancelledError`` that nobody asked for, becomes
+    INTERNAL, which tells the client nothing while the log has the traceback.
+    """
+
+    def __init__(self, max_message_bytes: int) -> None:
+        self._max_message_bytes = max_message_bytes
+        self._guarded: dict[str, tuple[_Handler, _Handler]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]]",
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> "_Handler | None":
+        """Returns the guarded handler; guards each served method once."""
+        handler = await continuation(handler_call_details)
+        if handler is None or handler.request_streaming:
+            return handler
+        method = handler_call_details.method
+        known = self._guarded.get(method)
+        if known is None or known[0] is not handler:
+            known = self._guarded[method] = (handler, self._guard(method, handler))
+        return known[1]
+
+    def _guard(self, method: str, handler: _Handler) -> _Handler:
+        parse = cast("Callable[[bytes], Message]", handler.request_deserializer)
+        if handler.response_streaming:
+            stream = _guard_stream(method, self._checked(parse), handler.unary_stream)
+            return grpc.unary_stream_rpc_method_handler(stream, None, handler.response_serializer)
+        unary = _guard_unary(method, self._checked(parse), handler.unary_unary)
+        return grpc.unary_unary_rpc_method_handler(unary, None, handler.response_serializer)
+
+    def _checked(self, parse: Callable[[bytes], Message]) -> Callable[[bytes], Message]:
+        """Parses and checks a request. Raises :class:`RpcError`."""
+        limit = self._max_message_bytes
+
+        def checked(raw: bytes) -> Message:
+            if len(raw) > limit:
+                text = f"the message has {len(raw)} bytes, and this server takes {limit} at the most"
+                raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.MESSAGE_TOO_LARGE, text)
+            try:
+                request = parse(raw)
+            except DecodeError:
+                text = "the request does not parse as the message of this method; check the version of the contract"
+                raise RpcError(grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID_REQUEST, text) from None
+            broken = violations(request)
+            if broken:
+                text = f"{broken[0].field} {broken[0].description}" + (
+                    f", and {len(broken) - 1} more" if len(broken) > 1 else ""
+                )
+                raise RpcError(grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID_REQUEST, text, violations=broken[:64])
+            return request
+
+        return checked
+
+
+def _guard_unary(method: str, checked: Callable[[bytes], Message], behavior: Any) -> Callable[..., Any]:
+    if not inspect.iscoroutinefunction(behavior):
+        return _unimplemented
+
+    async def guarded(raw: bytes, context: _Context) -> Message:
+        try:
+            return cast("Message", await behavior(checked(raw), context))
+        except (Exception, asyncio.CancelledError) as error:
+            await _end(method, error, context)
+
+    return guarded
+
+
+def _guard_stream(method: str, checked: Callable[[bytes], Message], behavior: Any) -> Callable[..., Any]:
+    if not inspect.isasyncgenfunction(behavior) and not inspect.iscoroutinefunction(behavior):
+        return _unimplemented  # a coroutine function may serve a stream too
+
+    async def guarded(raw: bytes, context: _Context) -> AsyncIterator[Message]:
+        try:
+            if inspect.iscoroutinefunction(behavior):
+                await behavior(checked(raw), context)  # it writes to the context itself
+                return
+            async for response in behavior(checked(raw), context):
+                yield response
+        except (Exception, asyncio.CancelledError) as error:
+            await _end(method, error, context)
+
+    return guarded
+
+
+async def _end(method: str, error: BaseException, context: _Context) -> NoReturn:
+    """Ends the RPC cleanly. Raises what gRPC wants to see: its own abort, or the cancellation that it asked for."""
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise error
+    if not isinstance(error, RpcError):
+        _log.error("handler_failed", method=method, exc_info=error)
+        text = "a defect of this server ended the call; its log has the details"
+        error = RpcError(grpc.StatusCode.INTERNAL, Reason.INTERNAL, text)
+    await context.abort(error.code, error.message, to_trailers(error))
+
+
+async def _unimplemented(_raw: bytes, context: _Context) -> NoReturn:
+    """Stands in for the generated base class's placeholder, a plain function. Handlers are coroutine functions."""
+    await context.abort(grpc.StatusCode.UNIMPLEMENTED, "this server does not implement the method")
