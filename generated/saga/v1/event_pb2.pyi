@@ -130,9 +130,6 @@ class SagaStarted(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEADLINE_TIME_FIELD_NUMBER: _builtins.int
-    EPOCH_FIELD_NUMBER: _builtins.int
-    epoch: _builtins.int
-    """The epoch it started under."""
     @_builtins.property
     def deadline_time(self) -> _timestamp_pb2.Timestamp:
         """When the saga must have ended."""
@@ -141,11 +138,10 @@ class SagaStarted(_message.Message):
         self,
         *,
         deadline_time: _timestamp_pb2.Timestamp | None = ...,
-        epoch: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline_time", b"deadline_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_time", b"deadline_time", "epoch", b"epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_time", b"deadline_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -157,21 +153,17 @@ class SagaClaimed(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    EPOCH_FIELD_NUMBER: _builtins.int
     NODE_ID_FIELD_NUMBER: _builtins.int
-    epoch: _builtins.int
-    """The new epoch."""
     node_id: _builtins.str
     """The new owner."""
     def __init__(
         self,
         *,
-        epoch: _builtins.int = ...,
         node_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "node_id", b"node_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node_id", b"node_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -601,7 +593,7 @@ class SagaEvent(_message.Message):
     seq: _builtins.int
     """Position in the journal, from 1 without gaps."""
     epoch: _builtins.int
-    """The epoch it was written under."""
+    """The epoch it was written under; a claim's own, raised one."""
     type: Global___EventType.ValueType
     """What happened."""
     @_builtins.property

@@ -1,0 +1,177 @@
+"""What happened to a saga: the entries of its journal. Folding them yields the state (:mod:`orchestrator.core.fold`).
+
+Times are integer microseconds since the Unix epoch, by the database's clock. A step is named by its index.
+"""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Phase(IntEnum):
+    """Which of a step's calls is meant. Numbers as in ``saga.v1``."""
+
+    ACTION = 1
+    COMPENSATION = 2
+    SETTLE = 3
+
+
+class CompensationCause(IntEnum):
+    """Why a saga turned around. Numbers as in ``saga.v1``."""
+
+    STEP_FAILED = 1
+    CANCELLED = 2
+    DEADLINE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why something did not go through. ``code`` is a gRPC status code, or 0 where no RPC was involved."""
+
+    code: int
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class SagaStarted:
+    """The saga was acknowledged."""
+
+    deadline_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class SagaClaimed:
+    """A node took the saga over, under the entry's epoch."""
+
+    node_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepIntended:
+    """A step whose effect cannot be taken back, or proved absent, is about to be called."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFailed:
+    """An attempt ended and another one follows. ``counted`` attempts spend the attempt budget."""
+
+    step: int
+    phase: Phase
+    attempt: int
+    failure: Failure
+    unknown: bool
+    counted: bool
+    next_attempt_us: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepBlocked:
+    """A step waits for something outside the saga and tries again by itself, spending no attempts."""
+
+    step: int
+    phase: Phase
+    failure: Failure
+    next_attempt_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepSucceeded:
+    """An action took effect. ``attempt`` is 0 if the step was settled."""
+
+    step: int
+    attempt: int
+    response: bytes
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepRejected:
+    """An action provably took no effect. ``attempt`` is 0 if the step was settled."""
+
+    step: int
+    attempt: int
+    failure: Failure
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepUnknown:
+    """An action may have taken effect, and is not tried again."""
+
+    step: int
+    attempt: int
+    failure: Failure
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompensationStarted:
+    """The saga turned around."""
+
+    cause: CompensationCause
+    step: int | None
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompensated:
+    """A step was undone."""
+
+    step: int
+    attempt: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SagaCompleted:
+    """Every step succeeded."""
+
+
+@dataclass(frozen=True, slots=True)
+class SagaCompensated:
+    """Everything that may have taken effect was undone."""
+
+
+@dataclass(frozen=True, slots=True)
+class SagaStuck:
+    """Only an operator can move the saga. ``step`` is None if no step is to blame."""
+
+    step: int | None
+    phase: Phase
+    failure: Failure
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The deadline passed where the saga could no longer turn around."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestConsumed:
+    """A request from outside was granted, or refused with a reason."""
+
+    number: int
+    kind: str
+    refusal: Failure | None
+
+
+Event = (
+    SagaStarted
+    | SagaClaimed
+    | StepIntended
+    | AttemptFailed
+    | StepBlocked
+    | StepSucceeded
+    | StepRejected
+    | StepUnknown
+    | CompensationStarted
+    | StepCompensated
+    | SagaCompleted
+    | SagaCompensated
+    | SagaStuck
+    | DeadlinePassed
+    | RequestConsumed
+)

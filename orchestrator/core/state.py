@@ -1,0 +1,88 @@
+"""Where a saga and its steps stand."""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final
+
+from orchestrator.core.events import Failure, Phase
+
+
+class SagaStatus(IntEnum):
+    """Numbers as in ``saga.v1.SagaState``, and as the database stores them."""
+
+    PENDING = 1
+    RUNNING = 2
+    COMPLETED = 3
+    COMPENSATING = 4
+    COMPENSATED = 5
+    STUCK = 6
+    RESOLVED = 7
+
+
+class StepStatus(IntEnum):
+    """Numbers as in ``saga.v1.StepState``."""
+
+    PENDING = 1
+    RUNNING = 2
+    SUCCEEDED = 3
+    REJECTED = 4
+    UNKNOWN = 5
+    COMPENSATING = 6
+    COMPENSATED = 7
+    SKIPPED = 8
+    STUCK = 9
+
+
+TERMINAL: Final = frozenset({SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.RESOLVED})
+
+INCARNATION_SHIFT: Final = 32
+"""An epoch is ``incarnation << 32 | counter``: one number that orders both."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """One step. The last two fields are what this node is doing about it: not in the journal, not compared."""
+
+    status: StepStatus = StepStatus.PENDING
+    attempts: int = 0
+    """Attempts of the action whose end is known."""
+    counted_attempts: int = 0
+    """Those of the current phase that spend the attempt budget."""
+    compensation_attempts: int = 0
+    budget_from_us: int = 0
+    """Since when the current phase spends its time budget."""
+    next_attempt_us: int = 0
+    """When the next attempt is due; 0 is now."""
+    had_unknown: bool = False
+    """Some attempt of the action may have taken effect although its answer did not say so."""
+    response: bytes | None = None
+    failure: Failure | None = None
+    blocked: Failure | None = None
+    in_flight: Phase | None = field(default=None, compare=False)
+    timer_us: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SagaState:
+    """One saga. ``seq`` is the position of the last event that is folded in."""
+
+    saga_id: str
+    status: SagaStatus
+    steps: tuple[StepState, ...]
+    seq: int = 0
+    epoch: int = 0
+    deadline_us: int = 0
+    deadline_noted: bool = False
+    failed_step: int | None = None
+    failure: Failure | None = None
+    stuck_phase: Phase | None = None
+    stuck_from: SagaStatus | None = None
+    """The direction it was going when it got stuck."""
+    stale_claims: int = 0
+    """Claims since the last event that was progress."""
+    unsure: bool = False
+    """Claimed under a newer incarnation: the journal may lack its end, so every step may have run."""
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status in TERMINAL

@@ -1,0 +1,337 @@
+"""What the engine needs from outside: a store and a way to call participants. Storage and rpc implement these.
+
+Times are integer microseconds since the Unix epoch by the database's clock; durations end in ``_s``.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from orchestrator.core.state import SagaStatus
+
+
+class StoreUnavailable(Exception):  # noqa: N818  (named for the state of the store, as its readers say it)
+    """The store did not answer. Whether a write happened is unknown: repeat it unchanged, or reread by key."""
+
+
+class NodeFenced(Exception):  # noqa: N818  (what happened to the node, in the past tense like every input)
+    """This node was declared dead: everything it holds in memory is another node's by now."""
+
+
+class SchemaUnknown(Exception):  # noqa: N818
+    """The database's schema is not one that this program knows."""
+
+
+class DefinitionChanged(Exception):  # noqa: N818
+    """A definition is registered under the same name and version with another digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """One event as stored. ``kind`` is ``saga.v1.EventType``; ``attributes`` the serialized attribute message."""
+
+    seq: int
+    kind: int
+    attributes: bytes
+    at_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEntry(JournalEntry):
+    """An entry as read back, with the epoch it was written under."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class RowState:
+    """The columns of a saga's row that its journal explains. Written with every checkpoint."""
+
+    status: SagaStatus
+    deadline_us: int
+    failed_step: str | None = None
+    failure_code: int = 0
+    failure_reason: str | None = None
+    failure_message: str | None = None
+    blocked_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSaga:
+    """A saga to insert, already claimed by the writing node. ``entries`` start at seq 1."""
+
+    saga_id: UUID
+    definition_id: int
+    caller: str
+    request_id: str
+    request_hash: bytes
+    concurrency_key: str | None
+    input: bytes
+    epoch: int
+    row: RowState
+    entries: tuple[JournalEntry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Events to append to a saga that the writing node owns, and the row they lead to.
+
+    Written only if the row's owner is the node, its epoch is ``epoch`` and its last_seq is ``entries[0].seq - 1``. With
+    ``release`` the node lets go of the saga in the same write (always so for terminal and stuck ones); ``wake_at_us``
+    then says when the saga is due for the next claim (None: only a request wakes it). ``entries`` may be empty for a
+    mere release: then last_seq must be ``seq``.
+    """
+
+    saga_id: UUID
+    epoch: int
+    seq: int
+    """last_seq after this write."""
+    row: RowState
+    entries: tuple[JournalEntry, ...]
+    release: bool = False
+    wake_at_us: int | None = None
+    consumed_requests: tuple[int, ...] = ()
+    """Numbers of the requests that ``entries`` answer; they are marked consumed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one commit carries: at the most one item for each saga."""
+
+    new: tuple[NewSaga, ...] = ()
+    checkpoints: tuple[Checkpoint, ...] = ()
+    notify_claimable: bool = False
+    """Wake the other nodes: a checkpoint releases a saga that is due at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Who owns a saga, and how far its journal goes."""
+
+    owner: UUID | None
+    epoch: int
+    last_seq: int
+    status: SagaStatus
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSaga:
+    """A saga's row, with its journal where it was asked for."""
+
+    saga_id: UUID
+    definition: str
+    version: int
+    digest: bytes
+    caller: str
+    request_id: str
+    request_hash: bytes
+    concurrency_key: str | None
+    input: bytes
+    owner: UUID | None
+    epoch: int
+    last_seq: int
+    row: RowState
+    wake_at_us: int | None
+    created_us: int
+    updated_us: int
+    ended_us: int | None
+    journal: tuple[StoredEntry, ...] = ()
+    definition_loaded: bool = True
+    """Whether a live node has the saga's definition loaded."""
+
+
+@dataclass(frozen=True, slots=True)
+class SagaRequest:
+    """Something asked of a saga from outside, waiting for its owner to consume it."""
+
+    number: int
+    saga_id: UUID
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class MissingDefinition:
+    """Live sagas that no live node can run."""
+
+    definition: str
+    version: int
+    digest: bytes
+    sagas: int
+
+
+@dataclass(frozen=True, slots=True)
+class SagaFilter:
+    """Which sagas to list; what is set must all match."""
+
+    definition: str | None = None
+    version: int | None = None
+    states: tuple[SagaStatus, ...] = ()
+    concurrency_key: str | None = None
+    created_from_us: int | None = None
+    created_to_us: int | None = None
+
+
+class JournalStore(Protocol):
+    """The hot path: group commit, and what decides an unknown outcome."""
+
+    async def commit(self, node_id: UUID, batch: Batch) -> frozenset[UUID]:
+        """Writes the batch in one statement and one commit; returns the sagas whose item was written.
+
+        A saga that is missing was refused: its guard or a unique key did not hold. Raises :class:`NodeFenced` (nothing
+        was written) or :class:`StoreUnavailable` (unknown). Never cancelled half-way: a cancelled caller leaves the
+        commit to end by itself.
+        """
+
+    async def positions(self, saga_ids: Sequence[UUID]) -> Mapping[UUID, Position]:
+        """Where the named sagas stand; absent ones are left out. Raises :class:`StoreUnavailable`."""
+
+    async def find_request(self, caller: str, request_id: str) -> StoredSaga | None:
+        """The saga that a request started, without its journal. Raises :class:`StoreUnavailable`."""
+
+    async def find_live_key(self, definition: str, concurrency_key: str) -> UUID | None:
+        """The live saga that holds a concurrency key. Raises :class:`StoreUnavailable`."""
+
+
+class LeaseStore(Protocol):
+    """Node leases and the takeover of what a dead node left."""
+
+    async def check_schema(self) -> None:
+        """Raises :class:`SchemaUnknown` unless the database's migrations are ones that this program knows."""
+
+    async def register_definitions(
+        self, definitions: Sequence[tuple[str, int, bytes]]
+    ) -> Mapping[tuple[str, int], int]:
+        """Registers (name, version, digest); returns each one's id. Raises :class:`DefinitionChanged`."""
+
+    async def register_node(self, node_id: UUID, name: str, definition_ids: Sequence[int], lease_ttl_s: float) -> int:
+        """Creates the node's lease and fence rows; returns the database's time. Raises :class:`StoreUnavailable`."""
+
+    async def renew(self, node_id: UUID, lease_ttl_s: float) -> int:
+        """Renews on a connection of its own; returns the database's time.
+
+        Raises :class:`NodeFenced`, :class:`StoreUnavailable`.
+        """
+
+    async def release_node(self, node_id: UUID) -> int:
+        """Clean shutdown: sets every saga of the node free, due at once, ends its lease, wakes the others.
+
+        Returns how many sagas it set free.
+        """
+
+    async def fence_expired(self, node_id: UUID) -> Sequence[UUID]:
+        """Fences every other node whose lease has lapsed; returns all fenced nodes that still own sagas."""
+
+    async def incarnation(self) -> int:
+        """The store's incarnation, raised by an operator after a lossy failover; the high half of every new epoch."""
+
+    async def claim(
+        self,
+        node_id: UUID,
+        definition_ids: Sequence[int],
+        *,
+        from_nodes: Sequence[UUID],
+        limit: int,
+        suspects: bool,
+        claimed_attributes: bytes,
+    ) -> Sequence[UUID]:
+        """Claims up to ``limit`` live sagas whose definition the node has, with SKIP LOCKED.
+
+        Taken are sagas of the fenced ``from_nodes``, and unowned ones that are due or have an unconsumed request. Each
+        claim checks the node's own fence row, raises the epoch, sets the owner, counts ``stale_claims`` up and appends
+        a SAGA_CLAIMED entry with ``claimed_attributes``. ``suspects`` picks only sagas with ``stale_claims >= 2``,
+        without it only the others: a saga that may be killing its nodes is claimed alone. Sagas of ``from_nodes`` whose
+        definition the node lacks are set free instead, so that a node that has it can claim them.
+        Raises :class:`NodeFenced`, :class:`StoreUnavailable`.
+        """
+
+    async def owned(self, node_id: UUID) -> Sequence[UUID]:
+        """Every saga that the store holds for the node: a claim whose outcome was unknown shows up here."""
+
+    async def has_claimable(self, node_id: UUID, definition_ids: Sequence[int]) -> bool:
+        """Cheap check whether a claim would find anything."""
+
+    async def missing_definitions(self) -> Sequence[MissingDefinition]:
+        """Live sagas whose definition no live node has loaded."""
+
+
+class RequestStore(Protocol):
+    """Requests to a saga from elsewhere: rows that its owner consumes."""
+
+    async def add_request(self, saga_id: UUID, caller: str, request_id: str, kind: str) -> int:
+        """Stores a request once per (caller, request_id), wakes the owner and returns its number.
+
+        Raises :class:`KeyError` for an unknown saga.
+        """
+
+    async def pending_requests(self, node_id: UUID) -> Sequence[SagaRequest]:
+        """Unconsumed requests to live sagas of the node, oldest first."""
+
+    async def request_outcome(self, saga_id: UUID, number: int) -> StoredEntry | None:
+        """The REQUEST_CONSUMED entry that answered a request, or None while it waits."""
+
+
+class QueryStore(Protocol):
+    """Reads for the API."""
+
+    async def load(self, saga_ids: Sequence[UUID]) -> Sequence[StoredSaga]:
+        """Rows with their journals, for resuming and for showing; absent ones are left out."""
+
+    async def list_sagas(self, where: SagaFilter, *, limit: int, before: UUID | None) -> Sequence[StoredSaga]:
+        """One page without journals, newest first (by saga_id, a UUIDv7), older than ``before``."""
+
+    async def list_entries(self, saga_id: UUID, *, after_seq: int, limit: int) -> Sequence[StoredEntry]:
+        """Part of a journal in order."""
+
+
+class Wakeups(Protocol):
+    """NOTIFY as a hint: something may be there to claim, or a request may wait. Losing one only costs a slow poll."""
+
+    def listen(self, node_id: UUID) -> AsyncIterator[str]:
+        """Yields ``claimable`` or ``request``; reconnects by itself with backoff and then yields both."""
+
+
+class Store(JournalStore, LeaseStore, RequestStore, QueryStore, Wakeups, Protocol):
+    """All of it, as one adapter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One RPC to a participant. ``deadline_s`` is how long it may take."""
+
+    service: str
+    path: str
+    request: bytes
+    deadline_s: float
+    metadata: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """How an RPC ended. ``reason`` and ``domain`` come from the ErrorInfo, if there was one."""
+
+    code: int
+    response: bytes = b""
+    message: str = ""
+    reason: str | None = None
+    domain: str | None = None
+    proven: bool = False
+    """The barrier's mark: it has stored this verdict."""
+    retry_delay_s: float | None = None
+
+
+class Participants(Protocol):
+    """Calls participants. Cancelling the task cancels the RPC."""
+
+    async def call(self, call: Call) -> Answer:
+        """Never raises for an RPC's outcome; an unknown service answers UNIMPLEMENTED with reason NO_ADDRESS."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Answer to a start. ``conflict`` names what stood in the way, with ``saga_id`` the saga that holds it."""
+
+    saga_id: UUID
+    already_started: bool = False
+    conflict: str | None = field(default=None)
+    """None, ``request_id`` (used with another payload) or ``concurrency_key``."""
