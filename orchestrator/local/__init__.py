@@ -1,0 +1,1 @@
+"""A complete stack on one machine: embedded PostgreSQL, orchestrator nodes and participants."""
