@@ -1,0 +1,1 @@
+"""Schema of every database: one chain of Alembic revisions each, below ``versions/``."""
