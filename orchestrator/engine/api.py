@@ -47,7 +47,7 @@ class SagaView:
 
 
 class SagaEngine(Protocol):
-    """Start, follow and cancel sagas. Every method may raise ``StoreUnavailable``; none waits longer than it is told."""
+    """Start, follow and cancel sagas. Every method may raise ``StoreUnavailable``; none waits longer than told."""
 
     async def start(self, definition: Definition, saga_input: Message, *, caller: str, request_id: str) -> Started:
         """Stores a saga and begins it; returns once it is durable, or finds what stood in the way.

@@ -204,6 +204,7 @@ class AttemptFailed(_message.Message):
     UNKNOWN_FIELD_NUMBER: _builtins.int
     NEXT_ATTEMPT_TIME_FIELD_NUMBER: _builtins.int
     DURATION_MS_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
     step: _builtins.str
     """The step."""
     phase: _saga_pb2.Phase.ValueType
@@ -214,6 +215,8 @@ class AttemptFailed(_message.Message):
     """True if the attempt may have taken effect."""
     duration_ms: _builtins.int
     """How long the attempt took, in milliseconds."""
+    counted: _builtins.bool
+    """False if the participant asked to be polled: such an attempt spends time, not attempts."""
     @_builtins.property
     def failure(self) -> _saga_pb2.Failure:
         """Why it did not go through."""
@@ -232,10 +235,11 @@ class AttemptFailed(_message.Message):
         unknown: _builtins.bool = ...,
         next_attempt_time: _timestamp_pb2.Timestamp | None = ...,
         duration_ms: _builtins.int = ...,
+        counted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "next_attempt_time", b"next_attempt_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "duration_ms", b"duration_ms", "failure", b"failure", "next_attempt_time", b"next_attempt_time", "phase", b"phase", "step", b"step", "unknown", b"unknown"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "counted", b"counted", "duration_ms", b"duration_ms", "failure", b"failure", "next_attempt_time", b"next_attempt_time", "phase", b"phase", "step", b"step", "unknown", b"unknown"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

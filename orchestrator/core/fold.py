@@ -1,0 +1,251 @@
+"""Folds events into the state. Replaying a journal and living through it go through this same code."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from orchestrator.core import events as ev
+from orchestrator.core.definition import SagaSpec, StepKind
+from orchestrator.core.events import Event, Phase
+from orchestrator.core.graph import DONE, can_be_cut_short, needs_intent
+from orchestrator.core.state import INCARNATION_SHIFT, SagaState, SagaStatus, StepState, StepStatus
+
+
+def initial(spec: SagaSpec, saga_id: str) -> SagaState:
+    """A saga before its first event."""
+    return SagaState(saga_id, SagaStatus.PENDING, tuple(StepState() for _ in spec.steps))
+
+
+def fold(spec: SagaSpec, state: SagaState, event: Event, *, at_us: int, epoch: int) -> SagaState:
+    """The state after ``event``, stored at ``at_us`` under ``epoch``."""
+    moved = _FOLDS[type(event)](spec, state, event, at_us, epoch)
+    return replace(
+        moved, seq=state.seq + 1, epoch=epoch, stale_claims=moved.stale_claims if type(event) is ev.SagaClaimed else 0
+    )
+
+
+def _set(state: SagaState, index: int, step: StepState, **saga: Any) -> SagaState:
+    steps = (*state.steps[:index], step, *state.steps[index + 1 :])
+    return replace(state, steps=steps, **saga)
+
+
+def _ended(step: StepState, **changes: Any) -> StepState:
+    """The step after an attempt ended: nothing in flight, no timer, nothing blocked, unless ``changes`` says so."""
+    changes = {"next_attempt_us": 0, "blocked": None, **changes}
+    return replace(step, in_flight=None, timer_us=None, **changes)
+
+
+def _open_steps(spec: SagaSpec, steps: list[StepState], candidates: tuple[int, ...], at_us: int) -> None:
+    """Marks as RUNNING what may be called from now on without a durable intent."""
+    for index in candidates:
+        step = spec.steps[index]
+        if steps[index].status is not StepStatus.PENDING or needs_intent(step):
+            continue
+        if all(steps[before].status in DONE for before in step.predecessors):
+            steps[index] = replace(steps[index], status=StepStatus.RUNNING, budget_from_us=at_us)
+
+
+def _saga_started(spec: SagaSpec, state: SagaState, event: ev.SagaStarted, at_us: int, _epoch: int) -> SagaState:
+    steps = list(state.steps)
+    _open_steps(spec, steps, tuple(range(len(steps))), at_us)
+    return replace(state, status=SagaStatus.RUNNING, steps=tuple(steps), deadline_us=event.deadline_us)
+
+
+def _saga_claimed(spec: SagaSpec, state: SagaState, _event: ev.SagaClaimed, at_us: int, epoch: int) -> SagaState:
+    status = SagaStatus.RUNNING if state.status is SagaStatus.PENDING else state.status
+    lossy = epoch >> INCARNATION_SHIFT > state.epoch >> INCARNATION_SHIFT and state.seq > 0
+    steps = list(state.steps)
+    for index, step in enumerate(steps):
+        # An attempt that the dead node had under way has an unknown end. A barrier will tell; without one nobody can.
+        cut_off = step.status is StepStatus.RUNNING and not can_be_cut_short(spec.steps[index])
+        steps[index] = replace(
+            step, in_flight=None, timer_us=None, budget_from_us=at_us, had_unknown=step.had_unknown or cut_off
+        )
+    if lossy and status is SagaStatus.RUNNING:
+        _doubt_successes(spec, steps, at_us)
+    return replace(
+        state,
+        status=status,
+        steps=tuple(steps),
+        stale_claims=state.stale_claims + 1,
+        unsure=state.unsure or (lossy and status is SagaStatus.RUNNING),
+    )
+
+
+def _doubt_successes(spec: SagaSpec, steps: list[StepState], at_us: int) -> None:
+    """After a lossy failover the journal may lack its end: call everything again, in order, under the same keys."""
+    for index, step in enumerate(steps):
+        if step.status in {StepStatus.SUCCEEDED, StepStatus.RUNNING, StepStatus.UNKNOWN}:
+            doubtful = not can_be_cut_short(spec.steps[index])
+            steps[index] = replace(
+                step, status=StepStatus.PENDING, response=None, counted_attempts=0, had_unknown=doubtful
+            )
+    _open_steps(spec, steps, tuple(range(len(steps))), at_us)
+
+
+def _step_intended(_spec: SagaSpec, state: SagaState, event: ev.StepIntended, at_us: int, _epoch: int) -> SagaState:
+    step = replace(state.steps[event.step], status=StepStatus.RUNNING, budget_from_us=at_us)
+    return _set(state, event.step, step)
+
+
+def _attempt_failed(_spec: SagaSpec, state: SagaState, event: ev.AttemptFailed, _at_us: int, _epoch: int) -> SagaState:
+    step = state.steps[event.step]
+    counted = step.counted_attempts + event.counted
+    changes: dict[str, Any] = {"failure": event.failure, "counted_attempts": counted}
+    if event.phase is Phase.COMPENSATION:
+        changes["compensation_attempts"] = event.attempt
+    else:
+        changes |= {"attempts": event.attempt, "had_unknown": step.had_unknown or event.unknown}
+    return _set(state, event.step, _ended(step, next_attempt_us=event.next_attempt_us, **changes))
+
+
+def _step_blocked(_spec: SagaSpec, state: SagaState, event: ev.StepBlocked, _at_us: int, _epoch: int) -> SagaState:
+    # The time budget starts anew once the block ends: waiting for an operator is not the participant's failure.
+    step = _ended(
+        state.steps[event.step],
+        blocked=event.failure,
+        next_attempt_us=event.next_attempt_us,
+        budget_from_us=event.next_attempt_us,
+    )
+    return _set(state, event.step, step)
+
+
+def _step_succeeded(spec: SagaSpec, state: SagaState, event: ev.StepSucceeded, at_us: int, _epoch: int) -> SagaState:
+    step = state.steps[event.step]
+    backward = state.status is SagaStatus.COMPENSATING
+    undo = backward and spec.steps[event.step].kind is StepKind.COMPENSATABLE
+    step = _ended(
+        step,
+        status=StepStatus.COMPENSATING if undo else StepStatus.SUCCEEDED,
+        attempts=event.attempt or step.attempts,
+        counted_attempts=0,
+        budget_from_us=at_us,
+        response=event.response,
+        failure=None,
+    )
+    steps = [*state.steps[: event.step], step, *state.steps[event.step + 1 :]]
+    if not backward:
+        _open_steps(spec, steps, spec.steps[event.step].successors, at_us)
+    return replace(state, steps=tuple(steps))
+
+
+def _step_rejected(_spec: SagaSpec, state: SagaState, event: ev.StepRejected, _at_us: int, _epoch: int) -> SagaState:
+    step = state.steps[event.step]
+    attempts = event.attempt or step.attempts
+    return _set(state, event.step, _ended(step, status=StepStatus.REJECTED, attempts=attempts, failure=event.failure))
+
+
+def _step_unknown(_spec: SagaSpec, state: SagaState, event: ev.StepUnknown, at_us: int, _epoch: int) -> SagaState:
+    step = state.steps[event.step]
+    step = _ended(
+        step,
+        status=StepStatus.UNKNOWN,
+        attempts=event.attempt or step.attempts,
+        counted_attempts=0,
+        budget_from_us=at_us,
+        had_unknown=True,
+        failure=event.failure,
+    )
+    return _set(state, event.step, step)
+
+
+def _compensation_started(
+    spec: SagaSpec, state: SagaState, event: ev.CompensationStarted, at_us: int, _epoch: int
+) -> SagaState:
+    steps = tuple(_turned(spec, state, index, at_us) for index in range(len(state.steps)))
+    return replace(state, status=SagaStatus.COMPENSATING, steps=steps, failed_step=event.step, failure=event.failure)
+
+
+def _turned(spec: SagaSpec, state: SagaState, index: int, at_us: int) -> StepState:
+    """What a step becomes when its saga turns around. What may have taken effect is to be undone."""
+    step, kind = state.steps[index], spec.steps[index].kind
+    if kind is StepKind.COMPENSATABLE and can_be_cut_short(spec.steps[index]):
+        may_have_run = {StepStatus.SUCCEEDED, StepStatus.RUNNING, StepStatus.UNKNOWN}
+        if state.unsure:
+            may_have_run.add(StepStatus.PENDING)
+        if step.status in may_have_run:
+            # `in_flight` stays: the undo waits for the cancelled attempt to end.
+            return _undoing(step, at_us)
+    elif step.status is StepStatus.RUNNING and not can_be_cut_short(spec.steps[index]):
+        return replace(step, timer_us=None)  # only its end tells whether there is something to undo
+    elif step.status is StepStatus.SUCCEEDED and kind is StepKind.COMPENSATABLE:
+        return _undoing(step, at_us)
+    if step.status in {StepStatus.PENDING, StepStatus.RUNNING}:
+        return replace(step, status=StepStatus.SKIPPED, timer_us=None, next_attempt_us=0, blocked=None)
+    return step
+
+
+def _undoing(step: StepState, at_us: int) -> StepState:
+    return replace(
+        step,
+        status=StepStatus.COMPENSATING,
+        counted_attempts=0,
+        budget_from_us=at_us,
+        next_attempt_us=0,
+        timer_us=None,
+        blocked=None,
+    )
+
+
+def _step_compensated(spec: SagaSpec, state: SagaState, event: ev.StepCompensated, at_us: int, _: int) -> SagaState:
+    step = _ended(
+        state.steps[event.step],
+        status=StepStatus.COMPENSATED,
+        compensation_attempts=event.attempt,
+        failure=state.steps[event.step].failure,
+    )
+    steps = [*state.steps[: event.step], step, *state.steps[event.step + 1 :]]
+    for before in spec.steps[event.step].predecessors:
+        if steps[before].status is StepStatus.COMPENSATING:
+            steps[before] = replace(steps[before], budget_from_us=at_us)  # its turn may have come
+    return replace(state, steps=tuple(steps))
+
+
+def _saga_completed(_spec: SagaSpec, state: SagaState, _event: ev.SagaCompleted, _at_us: int, _: int) -> SagaState:
+    return replace(state, status=SagaStatus.COMPLETED)
+
+
+def _saga_compensated(_spec: SagaSpec, state: SagaState, _event: ev.SagaCompensated, _at: int, _: int) -> SagaState:
+    return replace(state, status=SagaStatus.COMPENSATED)
+
+
+def _saga_stuck(_spec: SagaSpec, state: SagaState, event: ev.SagaStuck, _at_us: int, _epoch: int) -> SagaState:
+    steps = [replace(step, timer_us=None) for step in state.steps]
+    if event.step is not None:
+        steps[event.step] = _ended(steps[event.step], status=StepStatus.STUCK, failure=event.failure)
+    return replace(
+        state,
+        status=SagaStatus.STUCK,
+        steps=tuple(steps),
+        failed_step=event.step if event.step is not None else state.failed_step,
+        failure=event.failure,
+        stuck_phase=event.phase,
+        stuck_from=state.status,
+    )
+
+
+def _deadline_passed(_spec: SagaSpec, state: SagaState, _event: ev.DeadlinePassed, _at_us: int, _: int) -> SagaState:
+    return replace(state, deadline_noted=True)
+
+
+def _request_consumed(_spec: SagaSpec, state: SagaState, _event: ev.RequestConsumed, _at: int, _: int) -> SagaState:
+    return state
+
+
+_FOLDS: Final[dict[type, Callable[[SagaSpec, SagaState, Any, int, int], SagaState]]] = {
+    ev.SagaStarted: _saga_started,
+    ev.SagaClaimed: _saga_claimed,
+    ev.StepIntended: _step_intended,
+    ev.AttemptFailed: _attempt_failed,
+    ev.StepBlocked: _step_blocked,
+    ev.StepSucceeded: _step_succeeded,
+    ev.StepRejected: _step_rejected,
+    ev.StepUnknown: _step_unknown,
+    ev.CompensationStarted: _compensation_started,
+    ev.StepCompensated: _step_compensated,
+    ev.SagaCompleted: _saga_completed,
+    ev.SagaCompensated: _saga_compensated,
+    ev.SagaStuck: _saga_stuck,
+    ev.DeadlinePassed: _deadline_passed,
+    ev.RequestConsumed: _request_consumed,
+}

@@ -1,0 +1,44 @@
+"""Questions about a saga's graph and what may have run in it."""
+
+from orchestrator.core.definition import SagaSpec, StepKind, StepSpec
+from orchestrator.core.state import SagaState, StepStatus
+
+DONE = frozenset({StepStatus.SUCCEEDED, StepStatus.SKIPPED})
+
+
+def needs_intent(step: StepSpec) -> bool:
+    """Whether a durable record must precede the first call: it cannot be undone, or cannot prove itself absent."""
+    return step.kind is StepKind.PIVOT or not (step.has_barrier or step.kind is StepKind.READ_ONLY)
+
+
+def can_be_cut_short(step: StepSpec) -> bool:
+    """Whether an attempt may be cancelled: its undo, or its repetition, does not depend on how it ended."""
+    return step.has_barrier or step.kind is StepKind.READ_ONLY
+
+
+def is_open(spec: SagaSpec, state: SagaState, index: int) -> bool:
+    """Whether all predecessors are done."""
+    return all(state.steps[before].status in DONE for before in spec.steps[index].predecessors)
+
+
+def is_past_pivot(spec: SagaSpec, state: SagaState) -> bool:
+    """From the pivot's durable intent until its rejection is known, the saga can only go forward."""
+    if spec.pivot is None:
+        return False
+    return state.unsure or state.steps[spec.pivot].status in {
+        StepStatus.RUNNING,
+        StepStatus.SUCCEEDED,
+        StepStatus.UNKNOWN,
+        StepStatus.STUCK,
+    }
+
+
+def may_be_undone(spec: SagaSpec, state: SagaState, index: int) -> bool:
+    """Reverse order: a step is undone once nothing that followed from it is in effect, or may still take effect."""
+    if state.steps[index].status is not StepStatus.COMPENSATING or state.steps[index].in_flight is not None:
+        return False
+    return all(
+        state.steps[after].in_flight is None
+        and state.steps[after].status not in {StepStatus.COMPENSATING, StepStatus.RUNNING}
+        for after in spec.steps[index].successors
+    )

@@ -1,0 +1,49 @@
+"""What is due: the steps that can be called now, or the end that has been reached."""
+
+from orchestrator.core import events as ev
+from orchestrator.core.events import Failure, Phase
+from orchestrator.core.graph import DONE, is_open, may_be_undone, needs_intent
+from orchestrator.core.move import Move
+from orchestrator.core.state import SagaStatus, StepStatus
+
+
+def plan(move: Move) -> None:
+    """Asks for everything that the state allows and this node is not doing yet."""
+    if move.state.status is SagaStatus.RUNNING:
+        _plan_forward(move)
+    elif move.state.status is SagaStatus.COMPENSATING:
+        _plan_backward(move)
+
+
+def _plan_forward(move: Move) -> None:
+    if all(step.status in DONE for step in move.state.steps):
+        move.record(ev.SagaCompleted())
+        return
+    for index, spec in enumerate(move.spec.steps):
+        step = move.state.steps[index]
+        if not move.is_idle(step):
+            continue
+        if step.status is StepStatus.RUNNING:
+            move.issue(index, Phase.ACTION)
+        elif step.status is StepStatus.UNKNOWN:
+            move.issue(index, Phase.SETTLE)
+        elif step.status is StepStatus.PENDING and needs_intent(spec) and is_open(move.spec, move.state, index):
+            move.record(ev.StepIntended(index))
+            move.issue(index, Phase.ACTION)
+
+
+def _plan_backward(move: Move) -> None:
+    for index, step in enumerate(move.state.steps):
+        if step.status is StepStatus.RUNNING and step.in_flight is None:
+            # Without a barrier, and cut off by a crash: nobody can say whether there is something to undo.
+            failure = Failure(0, "OUTCOME_UNKNOWN", "the participant keeps no barrier, and an attempt was cut off")
+            move.record(ev.StepUnknown(index, 0, failure, 0))
+            move.get_stuck(index, Phase.ACTION, failure)
+            return
+    busy = False
+    for index, step in enumerate(move.state.steps):
+        if may_be_undone(move.spec, move.state, index) and move.is_idle(step):
+            move.issue(index, Phase.COMPENSATION)
+        busy = busy or step.in_flight is not None or step.status is StepStatus.COMPENSATING
+    if not busy:
+        move.record(ev.SagaCompensated())

@@ -1,0 +1,200 @@
+"""Core events to and from what the journal stores: an ``EventType`` and its serialized attribute message.
+
+The journal names steps; the core numbers them. A definition never changes under its version, so the two agree. The
+stored messages only ever grow fields: a newer program reads every older journal.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from orchestrator.core import events as ev
+from orchestrator.core.definition import SagaSpec
+from orchestrator.core.events import Event, Failure, Phase
+from saga.v1 import event_pb2 as pb
+from saga.v1 import saga_pb2
+
+
+class JournalError(Exception):
+    """A stored entry that this program cannot read: it names an unknown step or an unknown kind of event."""
+
+
+def _time(at_us: int) -> Timestamp:
+    return Timestamp(seconds=at_us // 1_000_000, nanos=at_us % 1_000_000 * 1000)
+
+
+def _us(time: Timestamp) -> int:
+    return time.seconds * 1_000_000 + time.nanos // 1000
+
+
+def _failure(failure: Failure) -> saga_pb2.Failure:
+    return saga_pb2.Failure(code=failure.code, reason=failure.reason, message=failure.message)
+
+
+def _read_failure(failure: saga_pb2.Failure) -> Failure:
+    return Failure(failure.code, failure.reason, failure.message)
+
+
+def _encode_attempt_failed(e: ev.AttemptFailed, names: tuple[str, ...]) -> Message:
+    return pb.AttemptFailed(
+        step=names[e.step],
+        phase=e.phase.value,
+        attempt=e.attempt,
+        failure=_failure(e.failure),
+        unknown=e.unknown,
+        counted=e.counted,
+        next_attempt_time=_time(e.next_attempt_us),
+        duration_ms=e.duration_ms,
+    )
+
+
+def _encode_request(e: ev.RequestConsumed, _names: tuple[str, ...]) -> Message:
+    refusal = _failure(e.refusal) if e.refusal else None
+    return pb.RequestConsumed(request_number=e.number, kind=e.kind, refusal=refusal)
+
+
+_ENCODERS: Final[dict[type, tuple[int, Callable[[Any, tuple[str, ...]], Message]]]] = {
+    ev.SagaStarted: (
+        pb.EVENT_TYPE_SAGA_STARTED,
+        lambda e, _: pb.SagaStarted(deadline_time=_time(e.deadline_us)),
+    ),
+    ev.SagaClaimed: (pb.EVENT_TYPE_SAGA_CLAIMED, lambda e, _: pb.SagaClaimed(node_id=e.node_id)),
+    ev.StepIntended: (pb.EVENT_TYPE_STEP_INTENDED, lambda e, n: pb.StepIntended(step=n[e.step])),
+    ev.AttemptFailed: (pb.EVENT_TYPE_ATTEMPT_FAILED, _encode_attempt_failed),
+    ev.StepBlocked: (
+        pb.EVENT_TYPE_STEP_BLOCKED,
+        lambda e, n: pb.StepBlocked(
+            step=n[e.step],
+            phase=e.phase.value,
+            failure=_failure(e.failure),
+            next_attempt_time=_time(e.next_attempt_us),
+        ),
+    ),
+    ev.StepSucceeded: (
+        pb.EVENT_TYPE_STEP_SUCCEEDED,
+        lambda e, n: pb.StepSucceeded(
+            step=n[e.step], attempt=e.attempt, response=e.response, duration_ms=e.duration_ms
+        ),
+    ),
+    ev.StepRejected: (
+        pb.EVENT_TYPE_STEP_REJECTED,
+        lambda e, n: pb.StepRejected(
+            step=n[e.step], attempt=e.attempt, failure=_failure(e.failure), duration_ms=e.duration_ms
+        ),
+    ),
+    ev.StepUnknown: (
+        pb.EVENT_TYPE_STEP_UNKNOWN,
+        lambda e, n: pb.StepUnknown(
+            step=n[e.step], attempt=e.attempt, failure=_failure(e.failure), duration_ms=e.duration_ms
+        ),
+    ),
+    ev.CompensationStarted: (
+        pb.EVENT_TYPE_COMPENSATION_STARTED,
+        lambda e, n: pb.CompensationStarted(
+            cause=e.cause.value, failed_step="" if e.step is None else n[e.step], failure=_failure(e.failure)
+        ),
+    ),
+    ev.StepCompensated: (
+        pb.EVENT_TYPE_STEP_COMPENSATED,
+        lambda e, n: pb.StepCompensated(step=n[e.step], attempt=e.attempt, duration_ms=e.duration_ms),
+    ),
+    ev.SagaCompleted: (pb.EVENT_TYPE_SAGA_COMPLETED, lambda _e, _n: pb.SagaCompleted()),
+    ev.SagaCompensated: (pb.EVENT_TYPE_SAGA_COMPENSATED, lambda _e, _n: pb.SagaCompensated()),
+    ev.SagaStuck: (
+        pb.EVENT_TYPE_SAGA_STUCK,
+        lambda e, n: pb.SagaStuck(
+            step="" if e.step is None else n[e.step], phase=e.phase.value, failure=_failure(e.failure)
+        ),
+    ),
+    ev.DeadlinePassed: (pb.EVENT_TYPE_DEADLINE_PASSED, lambda _e, _n: pb.DeadlinePassed()),
+    ev.RequestConsumed: (pb.EVENT_TYPE_REQUEST_CONSUMED, _encode_request),
+}
+
+
+def encode(names: tuple[str, ...], event: Event) -> tuple[int, bytes]:
+    """The event's type and serialized attributes. ``names`` are the definition's step names, by index."""
+    kind, build = _ENCODERS[type(event)]
+    return kind, build(event, names).SerializeToString()
+
+
+def _decode_attempt_failed(m: Any, step: Callable[[str], int]) -> Event:
+    return ev.AttemptFailed(
+        step(m.step),
+        Phase(m.phase),
+        m.attempt,
+        _read_failure(m.failure),
+        m.unknown,
+        m.counted,
+        _us(m.next_attempt_time),
+        m.duration_ms,
+    )
+
+
+def _decode_request(m: Any, _step: Callable[[str], int]) -> Event:
+    refusal = _read_failure(m.refusal) if m.HasField("refusal") else None
+    return ev.RequestConsumed(m.request_number, m.kind, refusal)
+
+
+_DECODERS: Final[dict[int, tuple[type[Message], Callable[[Any, Callable[[str], int]], Event]]]] = {
+    pb.EVENT_TYPE_SAGA_STARTED: (pb.SagaStarted, lambda m, _: ev.SagaStarted(_us(m.deadline_time))),
+    pb.EVENT_TYPE_SAGA_CLAIMED: (pb.SagaClaimed, lambda m, _: ev.SagaClaimed(m.node_id)),
+    pb.EVENT_TYPE_STEP_INTENDED: (pb.StepIntended, lambda m, step: ev.StepIntended(step(m.step))),
+    pb.EVENT_TYPE_ATTEMPT_FAILED: (pb.AttemptFailed, _decode_attempt_failed),
+    pb.EVENT_TYPE_STEP_BLOCKED: (
+        pb.StepBlocked,
+        lambda m, step: ev.StepBlocked(
+            step(m.step), Phase(m.phase), _read_failure(m.failure), _us(m.next_attempt_time)
+        ),
+    ),
+    pb.EVENT_TYPE_STEP_SUCCEEDED: (
+        pb.StepSucceeded,
+        lambda m, step: ev.StepSucceeded(step(m.step), m.attempt, m.response, m.duration_ms),
+    ),
+    pb.EVENT_TYPE_STEP_REJECTED: (
+        pb.StepRejected,
+        lambda m, step: ev.StepRejected(step(m.step), m.attempt, _read_failure(m.failure), m.duration_ms),
+    ),
+    pb.EVENT_TYPE_STEP_UNKNOWN: (
+        pb.StepUnknown,
+        lambda m, step: ev.StepUnknown(step(m.step), m.attempt, _read_failure(m.failure), m.duration_ms),
+    ),
+    pb.EVENT_TYPE_COMPENSATION_STARTED: (
+        pb.CompensationStarted,
+        lambda m, step: ev.CompensationStarted(
+            ev.CompensationCause(m.cause), step(m.failed_step) if m.failed_step else None, _read_failure(m.failure)
+        ),
+    ),
+    pb.EVENT_TYPE_STEP_COMPENSATED: (
+        pb.StepCompensated,
+        lambda m, step: ev.StepCompensated(step(m.step), m.attempt, m.duration_ms),
+    ),
+    pb.EVENT_TYPE_SAGA_COMPLETED: (pb.SagaCompleted, lambda _m, _s: ev.SagaCompleted()),
+    pb.EVENT_TYPE_SAGA_COMPENSATED: (pb.SagaCompensated, lambda _m, _s: ev.SagaCompensated()),
+    pb.EVENT_TYPE_SAGA_STUCK: (
+        pb.SagaStuck,
+        lambda m, step: ev.SagaStuck(step(m.step) if m.step else None, Phase(m.phase), _read_failure(m.failure)),
+    ),
+    pb.EVENT_TYPE_DEADLINE_PASSED: (pb.DeadlinePassed, lambda _m, _s: ev.DeadlinePassed()),
+    pb.EVENT_TYPE_REQUEST_CONSUMED: (pb.RequestConsumed, _decode_request),
+}
+
+
+def step_names(spec: SagaSpec) -> tuple[str, ...]:
+    """The definition's step names, by index."""
+    return tuple(step.name for step in spec.steps)
+
+
+def decode(names: tuple[str, ...], kind: int, attributes: bytes) -> Event:
+    """The event that was stored. Raises :class:`JournalError` if it names a step or a kind that is not known."""
+    if kind not in _DECODERS:
+        raise JournalError(f"the journal holds an event of kind {kind}, which this program does not know")
+
+    def step(name: str) -> int:
+        if name not in names:
+            raise JournalError(f"the journal names a step {name!r}, which the definition does not have")
+        return names.index(name)
+
+    message_type, build = _DECODERS[kind]
+    return build(message_type.FromString(attributes), step)
