@@ -1,0 +1,1 @@
+"""The gRPC edge: the services that callers see, and the channels to the participants."""

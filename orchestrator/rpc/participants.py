@@ -1,0 +1,107 @@
+"""Calls participants: one channel for each target, calls spread over the targets of a service in turn."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Final, TypeAlias
+
+import grpc
+
+from contracts.errors import Reason
+from orchestrator.engine.ports import Answer, Call
+from orchestrator.rpc.answers import NO_ADDRESS, answer_to, local_answer
+from orchestrator.rpc.targets import ChannelSettings, Target, open_channel
+
+# Quoted: generic in the type stubs alone.
+_Stub: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
+
+_OK: Final = 0
+
+
+class _Service:
+    """The channels of one service. An attempt uses one of them."""
+
+    __slots__ = ("_channels", "_last", "_stubs")
+
+    def __init__(self, channels: Sequence[grpc.aio.Channel]) -> None:
+        self._channels: Final = tuple(channels)
+        self._last = 0
+        self._stubs: Final[dict[str, tuple[_Stub, ...]]] = {}
+
+    def stub(self, path: str) -> _Stub:
+        """The method on the next target that is not known to be unreachable; if all are, on the next one."""
+        stubs = self._stubs.get(path)
+        if stubs is None:  # no serializers: bytes in, bytes out
+            stubs = self._stubs[path] = tuple(channel.unary_unary(path) for channel in self._channels)
+        count = len(stubs)
+        if count == 1:
+            return stubs[0]
+        start = self._last + 1
+        for index in range(start, start + count):
+            chosen = index % count
+            # A channel in this state reconnects by itself, within max_reconnect_backoff_s.
+            if self._channels[chosen].get_state() is not grpc.ChannelConnectivity.TRANSIENT_FAILURE:
+                break
+        else:
+            chosen = start % count
+        self._last = chosen
+        return stubs[chosen]
+
+
+class ParticipantChannels:
+    """The ``Participants`` port over gRPC.
+
+    ``targets`` maps the full name of a service, such as ``inventory.v1.InventoryService``, to where it is served.
+    Services at the same target share its connection.
+    """
+
+    def __init__(self, targets: Mapping[str, Sequence[Target]], settings: ChannelSettings | None = None) -> None:
+        """Opens no connection yet. Raises ``OSError`` if a TLS file cannot be read; needs a running event loop."""
+        self._settings: Final = settings or ChannelSettings()
+        distinct = {target for several in targets.values() for target in several}
+        self._channels: Final = {target: open_channel(target, self._settings) for target in distinct}
+        self._services: Final = {
+            service: _Service([self._channels[target] for target in several])
+            for service, several in targets.items()
+            if several
+        }
+
+    @property
+    def services(self) -> frozenset[str]:
+        """The services that have an address."""
+        return frozenset(self._services)
+
+    async def call(self, call: Call) -> Answer:
+        """One attempt. Cancelling the task cancels the RPC; see :class:`orchestrator.engine.ports.Participants`."""
+        service = self._services.get(call.service)
+        if service is None:
+            text = f"no address is configured for {call.service}"
+            return local_answer(grpc.StatusCode.UNIMPLEMENTED, NO_ADDRESS, text)
+        if len(call.request) > self._settings.max_message_bytes:
+            return self._too_large(call)
+        try:
+            # Not ready is not waited for: the saga's own backoff does that. Awaiting the call directly is what
+            # cancels it together with this task.
+            response = await service.stub(call.path)(call.request, timeout=call.deadline_s, metadata=call.metadata)
+        except grpc.aio.AioRpcError as error:
+            return answer_to(error)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return self._closed()  # close() cancelled the RPC, nobody this task
+        except grpc.aio.UsageError:
+            return self._closed()
+        return Answer(_OK, response)
+
+    async def close(self) -> None:
+        """Cancels what is in flight and closes the channels. May be called twice."""
+        for channel in self._channels.values():
+            await channel.close()
+
+    def _too_large(self, call: Call) -> Answer:
+        text = f"the request of {call.path} has {len(call.request)} bytes, over {self._settings.max_message_bytes}"
+        return local_answer(grpc.StatusCode.INVALID_ARGUMENT, Reason.MESSAGE_TOO_LARGE, text)
+
+    @staticmethod
+    def _closed() -> Answer:
+        return local_answer(grpc.StatusCode.UNAVAILABLE, Reason.NODE_DRAINING, "this node closed its channels")
