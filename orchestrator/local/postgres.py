@@ -33,6 +33,7 @@ LAUNCHER: Final = str(Path(__file__).with_name("launch.py"))
 MAX_SOCKET_PATH: Final = 100
 """Bytes; the kernel's limit for a UNIX socket's path is 107."""
 POLL_S: Final = 0.02
+RESPAWN_S: Final = 0.25
 
 FIXED_SETTINGS: Final = {
     # On the command line, so that no configuration file and no ALTER SYSTEM turns durability off.
@@ -246,8 +247,12 @@ class EmbeddedPostgres:
             if postmaster is not None and postmaster.ready:
                 return postmaster
             if postmaster is None and (self._child is None or self._child.poll() is not None):
+                time.sleep(0.0 if self._child is None else RESPAWN_S)
                 self._child = self._spawn()
             time.sleep(POLL_S)
+        if self._child is not None and self._child.poll() is None:
+            self._child.send_signal(signal.SIGQUIT)
+            self._child.wait(self._stop_timeout_s)
         raise PostgresStartError(f"PostgreSQL in {self.directory} is not ready; its log ends with: {self._log_end()}")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
