@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
@@ -145,10 +146,25 @@ async def _end(method: str, error: BaseException, context: _Context) -> NoReturn
         if task is not None and task.cancelling():
             raise error
     if not isinstance(error, RpcError):
-        _log.error("handler_failed", method=method, exc_info=error)
+        _log.error("handler_failed", method=method, error=_kinds(error), traceback=_frames(error))
         text = "a defect of this server ended the call; its log has the details"
         error = RpcError(grpc.StatusCode.INTERNAL, Reason.INTERNAL, text)
     await context.abort(error.code, error.message, to_trailers(error))
+
+
+def _frames(error: BaseException) -> str:
+    """The traceback without the exceptions' texts: those may quote rows and requests, and payload stays out of logs."""
+    return "".join(traceback.format_tb(error.__traceback__))
+
+
+def _kinds(error: BaseException) -> str:
+    """The names of the exception and of what caused it."""
+    names: list[str] = []
+    current: BaseException | None = error
+    while current is not None and len(names) < 8:
+        names.append(type(current).__qualname__)
+        current = current.__cause__
+    return " from ".join(names)
 
 
 async def _unimplemented(_raw: bytes, context: _Context) -> NoReturn:

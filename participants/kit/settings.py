@@ -1,0 +1,41 @@
+"""Settings of a participant's server, from the environment: ``PARTICIPANT_DATABASE_URL`` and so on."""
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Every bound has its unit in its name. Raises ``pydantic.ValidationError`` naming the variable that is wrong."""
+
+    model_config = SettingsConfigDict(env_prefix="PARTICIPANT_", frozen=True)
+
+    database_url: SecretStr
+    """PostgreSQL URL of the database that holds the participant's tables and its barrier."""
+    listen_address: str = "127.0.0.1:0"
+    """Port 0 takes a free one; the bound port is printed on standard output."""
+    reuse_port: bool = False
+    """Lets several processes share one port."""
+    pool_size: int = Field(16, ge=1, le=500)
+    pool_timeout_s: float = Field(5, gt=0)
+    connect_timeout_s: float = Field(5, gt=0)
+    statement_timeout_s: float = Field(10, gt=0)
+    lock_timeout_s: float = Field(5, gt=0)
+    idle_in_transaction_timeout_s: float = Field(10, gt=0)
+    transaction_timeout_s: float = Field(20, gt=0)
+    """From BEGIN to the answer of COMMIT, the handler's own work included."""
+    max_message_bytes: int = Field(1024 * 1024, ge=1024)
+    max_concurrent_calls: int = Field(1000, ge=1)
+    """Further calls are answered RESOURCE_EXHAUSTED."""
+    shutdown_grace_s: float = Field(10, gt=0)
+    """How long SIGTERM waits for running calls."""
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    application_name: str = "participant"
+    """What ``pg_stat_activity`` shows."""
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database's URL with the driver that the kit uses."""
+        scheme, separator, rest = self.database_url.get_secret_value().partition("://")
+        if not separator or scheme.partition("+")[0] not in ("postgresql", "postgres"):
+            raise ValueError("PARTICIPANT_DATABASE_URL must begin with postgresql://")
+        return f"postgresql+asyncpg://{rest}"
