@@ -1,7 +1,7 @@
 """Applies, inspects and prints the revisions of a chain. A chain is a folder below ``migrations/versions``.
 
 Run as a command: ``python -m migrations.runner upgrade|current|head|sql CHAIN``, with ``DATABASE_URL`` in the
-environment where a database is needed. Nothing else in the program changes a schema.
+environment where a database is needed; ``chains`` lists the chains. Nothing else in the program changes a schema.
 """
 
 import argparse
@@ -166,10 +166,15 @@ async def _exclusive(guard: AsyncConnection) -> AsyncIterator[None]:
 def main() -> None:
     """The command. Exits with 2 if it is used wrongly."""
     parser = argparse.ArgumentParser(prog="python -m migrations.runner", description=__doc__)
-    parser.add_argument("action", choices=("upgrade", "current", "head", "sql"))
-    parser.add_argument("chain", choices=chains())
+    parser.add_argument("action", choices=("upgrade", "current", "head", "sql", "chains"))
+    parser.add_argument("chain", nargs="?", choices=chains())
     parser.add_argument("--revision", default="head", help="for upgrade: where to stop (default: head)")
     arguments = parser.parse_args()
+    if arguments.action == "chains":
+        sys.stdout.write("\n".join(chains()) + "\n")
+        return
+    if arguments.chain is None:
+        parser.error(f"name the chain: {', '.join(chains())}")
     if arguments.action in {"upgrade", "current"} and "DATABASE_URL" not in os.environ:
         parser.error("set DATABASE_URL to the database, such as postgresql://user:password@host/name")
     match arguments.action:

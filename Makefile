@@ -1,0 +1,86 @@
+# Everything that is done with this repository, as targets. `make help` lists them.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+BIN := .venv/bin
+STAMP := .venv/installed
+SOURCES := benchmarks contracts migrations orchestrator participants tests
+BASE = $(shell .ci/base)
+TEST_OPTIONS ?=
+
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help
+help: ## This list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1\t\2/' | expand -t 18
+
+.PHONY: demo
+demo: $(STAMP) ## Two nodes, three participants, 300 orders, one kill -9; prints what came of them.
+	@python -m orchestrator.local.demo
+
+.PHONY: run
+run: $(STAMP) ## The same stack, kept up until Ctrl-C; its data stays in var/.
+	@python -m orchestrator.local.stack
+
+.PHONY: test
+test: $(STAMP) ## Every test that needs Python packages only: unit, property, integration.
+	pytest $(TEST_OPTIONS) $$(python -m tests.tiers test)
+
+.PHONY: test-system
+test-system: $(STAMP) ## Tests of whole processes: kill -9, outages, the demo.
+	pytest $(TEST_OPTIONS) $$(python -m tests.tiers test-system)
+
+.PHONY: bench
+bench: $(STAMP) ## Sagas per second and latencies, next to a bare client.
+	@python -m benchmarks
+
+.PHONY: lint
+lint: $(STAMP) ## Style of Python, protos, SQL and the Compose file; import rules.
+	ruff check .
+	ruff format --check .
+	buf lint protos
+	lint-imports --no-logo
+	for chain in $$(python -m migrations.runner chains); do \
+	    python -m migrations.runner sql $$chain > .venv/$$chain.sql; \
+	    squawk --config .squawk.toml .venv/$$chain.sql; \
+	done
+	check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+.PHONY: types
+types: $(STAMP) ## Strict types.
+	mypy $(wildcard $(SOURCES))
+
+.PHONY: generate
+generate: $(STAMP) ## generated/ anew from protos/.
+	python -m contracts.codegen protos generated
+
+.PHONY: check-generated
+check-generated: $(STAMP) ## Fails if generated/ is not what protos/ gives.
+	python -m contracts.codegen protos .venv/generated
+	diff --recursive --brief --exclude=__pycache__ .venv/generated generated
+
+.PHONY: breaking
+breaking: $(STAMP) ## Fails if protos/ breaks a contract that the base has (the last tag, or main before this change).
+	@if [ -n "$(BASE)" ]; then \
+	    echo "buf breaking protos against $(BASE)"; \
+	    buf breaking protos --against '.git#ref=$(BASE),subdir=protos'; \
+	else echo "nothing to compare with yet"; fi
+
+.PHONY: env
+env: $(STAMP) ## The environment .venv from the lock file; PYTHON=… chooses the interpreter (3.11 or newer).
+
+$(STAMP): requirements-dev.lock .ci/environment
+	@.ci/environment
+	@touch $@
+
+.PHONY: lock
+lock: $(STAMP) ## The lock files anew, with the newest releases that pyproject.toml allows.
+	.ci/lock
+
+.PHONY: clean
+clean: ## Removes the environment, caches and the local stack's data.
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache var
+	find . -name __pycache__ -prune -exec rm -rf {} +
