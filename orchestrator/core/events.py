@@ -41,9 +41,10 @@ class SagaStarted:
 
 @dataclass(frozen=True, slots=True)
 class SagaClaimed:
-    """A node took the saga over, under the entry's epoch."""
+    """A node took the saga over, under the entry's epoch. ``crashed``: the owner before had not let go of it."""
 
     node_id: str
+    crashed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

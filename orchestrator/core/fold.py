@@ -51,7 +51,7 @@ def _saga_started(spec: SagaSpec, state: SagaState, event: ev.SagaStarted, at_us
     return replace(state, status=SagaStatus.RUNNING, steps=tuple(steps), deadline_us=event.deadline_us)
 
 
-def _saga_claimed(spec: SagaSpec, state: SagaState, _event: ev.SagaClaimed, at_us: int, epoch: int) -> SagaState:
+def _saga_claimed(spec: SagaSpec, state: SagaState, event: ev.SagaClaimed, at_us: int, epoch: int) -> SagaState:
     status = SagaStatus.RUNNING if state.status is SagaStatus.PENDING else state.status
     lossy = epoch >> INCARNATION_SHIFT > state.epoch >> INCARNATION_SHIFT and state.seq > 0
     steps = list(state.steps)
@@ -67,7 +67,7 @@ def _saga_claimed(spec: SagaSpec, state: SagaState, _event: ev.SagaClaimed, at_u
         state,
         status=status,
         steps=tuple(steps),
-        stale_claims=state.stale_claims + 1,
+        stale_claims=state.stale_claims + event.crashed,
         unsure=state.unsure or (lossy and status is SagaStatus.RUNNING),
     )
 

@@ -79,7 +79,7 @@ class SagaState:
     stuck_from: SagaStatus | None = None
     """The direction it was going when it got stuck."""
     stale_claims: int = 0
-    """Claims since the last event that was progress."""
+    """Claims from a dead node since the last event that was progress."""
     unsure: bool = False
     """Claimed under a newer incarnation: the journal may lack its end, so every step may have run."""
 

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from orchestrator.core.events import Failure
 from orchestrator.core.state import SagaState, SagaStatus
-from orchestrator.definitions.loading import Definition
+from orchestrator.definitions.model import Definition
 from orchestrator.engine.ports import Started, StoredSaga
 
 

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from saga.v1 import event_pb2 as pb
+from saga.v1 import saga_pb2
 
 from orchestrator.core import events as ev
 from orchestrator.core.definition import SagaSpec
 from orchestrator.core.events import Event, Failure, Phase
-from saga.v1 import event_pb2 as pb
-from saga.v1 import saga_pb2
 
 
 class JournalError(Exception):
@@ -37,10 +37,14 @@ def _read_failure(failure: saga_pb2.Failure) -> Failure:
     return Failure(failure.code, failure.reason, failure.message)
 
 
+def _phase(phase: Phase) -> saga_pb2.Phase.ValueType:
+    return saga_pb2.Phase.ValueType(phase.value)
+
+
 def _encode_attempt_failed(e: ev.AttemptFailed, names: tuple[str, ...]) -> Message:
     return pb.AttemptFailed(
         step=names[e.step],
-        phase=e.phase.value,
+        phase=_phase(e.phase),
         attempt=e.attempt,
         failure=_failure(e.failure),
         unknown=e.unknown,
@@ -60,14 +64,14 @@ _ENCODERS: Final[dict[type, tuple[int, Callable[[Any, tuple[str, ...]], Message]
         pb.EVENT_TYPE_SAGA_STARTED,
         lambda e, _: pb.SagaStarted(deadline_time=_time(e.deadline_us)),
     ),
-    ev.SagaClaimed: (pb.EVENT_TYPE_SAGA_CLAIMED, lambda e, _: pb.SagaClaimed(node_id=e.node_id)),
+    ev.SagaClaimed: (pb.EVENT_TYPE_SAGA_CLAIMED, lambda e, _: pb.SagaClaimed(node_id=e.node_id, crashed=e.crashed)),
     ev.StepIntended: (pb.EVENT_TYPE_STEP_INTENDED, lambda e, n: pb.StepIntended(step=n[e.step])),
     ev.AttemptFailed: (pb.EVENT_TYPE_ATTEMPT_FAILED, _encode_attempt_failed),
     ev.StepBlocked: (
         pb.EVENT_TYPE_STEP_BLOCKED,
         lambda e, n: pb.StepBlocked(
             step=n[e.step],
-            phase=e.phase.value,
+            phase=_phase(e.phase),
             failure=_failure(e.failure),
             next_attempt_time=_time(e.next_attempt_us),
         ),
@@ -105,7 +109,7 @@ _ENCODERS: Final[dict[type, tuple[int, Callable[[Any, tuple[str, ...]], Message]
     ev.SagaStuck: (
         pb.EVENT_TYPE_SAGA_STUCK,
         lambda e, n: pb.SagaStuck(
-            step="" if e.step is None else n[e.step], phase=e.phase.value, failure=_failure(e.failure)
+            step="" if e.step is None else n[e.step], phase=_phase(e.phase), failure=_failure(e.failure)
         ),
     ),
     ev.DeadlinePassed: (pb.EVENT_TYPE_DEADLINE_PASSED, lambda _e, _n: pb.DeadlinePassed()),
@@ -139,7 +143,7 @@ def _decode_request(m: Any, _step: Callable[[str], int]) -> Event:
 
 _DECODERS: Final[dict[int, tuple[type[Message], Callable[[Any, Callable[[str], int]], Event]]]] = {
     pb.EVENT_TYPE_SAGA_STARTED: (pb.SagaStarted, lambda m, _: ev.SagaStarted(_us(m.deadline_time))),
-    pb.EVENT_TYPE_SAGA_CLAIMED: (pb.SagaClaimed, lambda m, _: ev.SagaClaimed(m.node_id)),
+    pb.EVENT_TYPE_SAGA_CLAIMED: (pb.SagaClaimed, lambda m, _: ev.SagaClaimed(m.node_id, m.crashed)),
     pb.EVENT_TYPE_STEP_INTENDED: (pb.StepIntended, lambda m, step: ev.StepIntended(step(m.step))),
     pb.EVENT_TYPE_ATTEMPT_FAILED: (pb.AttemptFailed, _decode_attempt_failed),
     pb.EVENT_TYPE_STEP_BLOCKED: (

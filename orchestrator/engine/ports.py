@@ -233,13 +233,15 @@ class LeaseStore(Protocol):
         from_nodes: Sequence[UUID],
         limit: int,
         suspects: bool,
-        claimed_attributes: bytes,
+        released_attributes: bytes,
+        crashed_attributes: bytes,
     ) -> Sequence[UUID]:
         """Claims up to ``limit`` live sagas whose definition the node has, with SKIP LOCKED.
 
         Taken are sagas of the fenced ``from_nodes``, and unowned ones that are due or have an unconsumed request. Each
-        claim checks the node's own fence row, raises the epoch, sets the owner, counts ``stale_claims`` up and appends
-        a SAGA_CLAIMED entry with ``claimed_attributes``. ``suspects`` picks only sagas with ``stale_claims >= 2``,
+        claim checks the node's own fence row, raises the epoch, sets the owner and appends a SAGA_CLAIMED entry: with
+        ``released_attributes`` for an unowned saga; with ``crashed_attributes``, and ``stale_claims`` counted up, for
+        one of ``from_nodes``. ``suspects`` picks only sagas with ``stale_claims >= 2``,
         without it only the others: a saga that may be killing its nodes is claimed alone. Sagas of ``from_nodes`` whose
         definition the node lacks are set free instead, so that a node that has it can claim them.
         Raises :class:`NodeFenced`, :class:`StoreUnavailable`.

@@ -26,47 +26,47 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from saga.v1 import saga_pb2 as saga_dot_v1_dot_saga__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13saga/v1/event.proto\x12\x07saga.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12saga/v1/saga.proto\"@\n\x0bSagaStarted\x12\x31\n\rdeadline_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x1e\n\x0bSagaClaimed\x12\x0f\n\x07node_id\x18\x01 \x01(\t\"\x1c\n\x0cStepIntended\x12\x0c\n\x04step\x18\x01 \x01(\t\"\xde\x01\n\rAttemptFailed\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x1d\n\x05phase\x18\x02 \x01(\x0e\x32\x0e.saga.v1.Phase\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12!\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x10.saga.v1.Failure\x12\x0f\n\x07unknown\x18\x05 \x01(\x08\x12\x35\n\x11next_attempt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\x03\x12\x0f\n\x07\x63ounted\x18\x08 \x01(\x08\"\x94\x01\n\x0bStepBlocked\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x1d\n\x05phase\x18\x02 \x01(\x0e\x32\x0e.saga.v1.Phase\x12!\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x10.saga.v1.Failure\x12\x35\n\x11next_attempt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\rStepSucceeded\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x10\n\x08response\x18\x03 \x01(\x0c\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\"e\n\x0cStepRejected\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12!\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x10.saga.v1.Failure\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\"d\n\x0bStepUnknown\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12!\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x10.saga.v1.Failure\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\"x\n\x13\x43ompensationStarted\x12)\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\x1a.saga.v1.CompensationCause\x12\x13\n\x0b\x66\x61iled_step\x18\x02 \x01(\t\x12!\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x10.saga.v1.Failure\"E\n\x0fStepCompensated\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x13\n\x0b\x64uration_ms\x18\x03 \x01(\x03\"\x0f\n\rSagaCompleted\"\x11\n\x0fSagaCompensated\"[\n\tSagaStuck\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x1d\n\x05phase\x18\x02 \x01(\x0e\x32\x0e.saga.v1.Phase\x12!\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x10.saga.v1.Failure\"\x10\n\x0e\x44\x65\x61\x64linePassed\"Z\n\x0fRequestConsumed\x12\x16\n\x0erequest_number\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12!\n\x07refusal\x18\x03 \x01(\x0b\x32\x10.saga.v1.Failure\"\x84\x07\n\tSagaEvent\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12 \n\x04type\x18\x05 \x01(\x0e\x32\x12.saga.v1.EventType\x12,\n\x0csaga_started\x18\n \x01(\x0b\x32\x14.saga.v1.SagaStartedH\x00\x12,\n\x0csaga_claimed\x18\x0b \x01(\x0b\x32\x14.saga.v1.SagaClaimedH\x00\x12.\n\rstep_intended\x18\x0c \x01(\x0b\x32\x15.saga.v1.StepIntendedH\x00\x12\x30\n\x0e\x61ttempt_failed\x18\r \x01(\x0b\x32\x16.saga.v1.AttemptFailedH\x00\x12,\n\x0cstep_blocked\x18\x0e \x01(\x0b\x32\x14.saga.v1.StepBlockedH\x00\x12\x30\n\x0estep_succeeded\x18\x0f \x01(\x0b\x32\x16.saga.v1.StepSucceededH\x00\x12.\n\rstep_rejected\x18\x10 \x01(\x0b\x32\x15.saga.v1.StepRejectedH\x00\x12,\n\x0cstep_unknown\x18\x11 \x01(\x0b\x32\x14.saga.v1.StepUnknownH\x00\x12<\n\x14\x63ompensation_started\x18\x12 \x01(\x0b\x32\x1c.saga.v1.CompensationStartedH\x00\x12\x34\n\x10step_compensated\x18\x13 \x01(\x0b\x32\x18.saga.v1.StepCompensatedH\x00\x12\x30\n\x0esaga_completed\x18\x14 \x01(\x0b\x32\x16.saga.v1.SagaCompletedH\x00\x12\x34\n\x10saga_compensated\x18\x15 \x01(\x0b\x32\x18.saga.v1.SagaCompensatedH\x00\x12(\n\nsaga_stuck\x18\x16 \x01(\x0b\x32\x12.saga.v1.SagaStuckH\x00\x12\x32\n\x0f\x64\x65\x61\x64line_passed\x18\x17 \x01(\x0b\x32\x17.saga.v1.DeadlinePassedH\x00\x12\x34\n\x10request_consumed\x18\x18 \x01(\x0b\x32\x18.saga.v1.RequestConsumedH\x00\x42\x0c\n\nattributes*\xf7\x03\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45VENT_TYPE_SAGA_STARTED\x10\x01\x12\x1b\n\x17\x45VENT_TYPE_SAGA_CLAIMED\x10\x02\x12\x1c\n\x18\x45VENT_TYPE_STEP_INTENDED\x10\x03\x12\x1d\n\x19\x45VENT_TYPE_ATTEMPT_FAILED\x10\x04\x12\x1b\n\x17\x45VENT_TYPE_STEP_BLOCKED\x10\x05\x12\x1d\n\x19\x45VENT_TYPE_STEP_SUCCEEDED\x10\x06\x12\x1c\n\x18\x45VENT_TYPE_STEP_REJECTED\x10\x07\x12\x1b\n\x17\x45VENT_TYPE_STEP_UNKNOWN\x10\x08\x12#\n\x1f\x45VENT_TYPE_COMPENSATION_STARTED\x10\t\x12\x1f\n\x1b\x45VENT_TYPE_STEP_COMPENSATED\x10\n\x12\x1d\n\x19\x45VENT_TYPE_SAGA_COMPLETED\x10\x0b\x12\x1f\n\x1b\x45VENT_TYPE_SAGA_COMPENSATED\x10\x0c\x12\x19\n\x15\x45VENT_TYPE_SAGA_STUCK\x10\r\x12\x1e\n\x1a\x45VENT_TYPE_DEADLINE_PASSED\x10\x0e\x12\x1f\n\x1b\x45VENT_TYPE_REQUEST_CONSUMED\x10\x0f*\x9e\x01\n\x11\x43ompensationCause\x12\"\n\x1e\x43OMPENSATION_CAUSE_UNSPECIFIED\x10\x00\x12\"\n\x1e\x43OMPENSATION_CAUSE_STEP_FAILED\x10\x01\x12 \n\x1c\x43OMPENSATION_CAUSE_CANCELLED\x10\x02\x12\x1f\n\x1b\x43OMPENSATION_CAUSE_DEADLINE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13saga/v1/event.proto\x12\x07saga.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x12saga/v1/saga.proto\"@\n\x0bSagaStarted\x12\x31\n\rdeadline_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"/\n\x0bSagaClaimed\x12\x0f\n\x07node_id\x18\x01 \x01(\t\x12\x0f\n\x07\x63rashed\x18\x02 \x01(\x08\"\x1c\n\x0cStepIntended\x12\x0c\n\x04step\x18\x01 \x01(\t\"\xde\x01\n\rAttemptFailed\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x1d\n\x05phase\x18\x02 \x01(\x0e\x32\x0e.saga.v1.Phase\x12\x0f\n\x07\x61ttempt\x18\x03 \x01(\x05\x12!\n\x07\x66\x61ilure\x18\x04 \x01(\x0b\x32\x10.saga.v1.Failure\x12\x0f\n\x07unknown\x18\x05 \x01(\x08\x12\x35\n\x11next_attempt_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x64uration_ms\x18\x07 \x01(\x03\x12\x0f\n\x07\x63ounted\x18\x08 \x01(\x08\"\x94\x01\n\x0bStepBlocked\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x1d\n\x05phase\x18\x02 \x01(\x0e\x32\x0e.saga.v1.Phase\x12!\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x10.saga.v1.Failure\x12\x35\n\x11next_attempt_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\rStepSucceeded\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x10\n\x08response\x18\x03 \x01(\x0c\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\"e\n\x0cStepRejected\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12!\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x10.saga.v1.Failure\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\"d\n\x0bStepUnknown\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12!\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x10.saga.v1.Failure\x12\x13\n\x0b\x64uration_ms\x18\x04 \x01(\x03\"x\n\x13\x43ompensationStarted\x12)\n\x05\x63\x61use\x18\x01 \x01(\x0e\x32\x1a.saga.v1.CompensationCause\x12\x13\n\x0b\x66\x61iled_step\x18\x02 \x01(\t\x12!\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x10.saga.v1.Failure\"E\n\x0fStepCompensated\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x02 \x01(\x05\x12\x13\n\x0b\x64uration_ms\x18\x03 \x01(\x03\"\x0f\n\rSagaCompleted\"\x11\n\x0fSagaCompensated\"[\n\tSagaStuck\x12\x0c\n\x04step\x18\x01 \x01(\t\x12\x1d\n\x05phase\x18\x02 \x01(\x0e\x32\x0e.saga.v1.Phase\x12!\n\x07\x66\x61ilure\x18\x03 \x01(\x0b\x32\x10.saga.v1.Failure\"\x10\n\x0e\x44\x65\x61\x64linePassed\"Z\n\x0fRequestConsumed\x12\x16\n\x0erequest_number\x18\x01 \x01(\x03\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12!\n\x07refusal\x18\x03 \x01(\x0b\x32\x10.saga.v1.Failure\"\x84\x07\n\tSagaEvent\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x0b\n\x03seq\x18\x02 \x01(\x03\x12.\n\nevent_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12 \n\x04type\x18\x05 \x01(\x0e\x32\x12.saga.v1.EventType\x12,\n\x0csaga_started\x18\n \x01(\x0b\x32\x14.saga.v1.SagaStartedH\x00\x12,\n\x0csaga_claimed\x18\x0b \x01(\x0b\x32\x14.saga.v1.SagaClaimedH\x00\x12.\n\rstep_intended\x18\x0c \x01(\x0b\x32\x15.saga.v1.StepIntendedH\x00\x12\x30\n\x0e\x61ttempt_failed\x18\r \x01(\x0b\x32\x16.saga.v1.AttemptFailedH\x00\x12,\n\x0cstep_blocked\x18\x0e \x01(\x0b\x32\x14.saga.v1.StepBlockedH\x00\x12\x30\n\x0estep_succeeded\x18\x0f \x01(\x0b\x32\x16.saga.v1.StepSucceededH\x00\x12.\n\rstep_rejected\x18\x10 \x01(\x0b\x32\x15.saga.v1.StepRejectedH\x00\x12,\n\x0cstep_unknown\x18\x11 \x01(\x0b\x32\x14.saga.v1.StepUnknownH\x00\x12<\n\x14\x63ompensation_started\x18\x12 \x01(\x0b\x32\x1c.saga.v1.CompensationStartedH\x00\x12\x34\n\x10step_compensated\x18\x13 \x01(\x0b\x32\x18.saga.v1.StepCompensatedH\x00\x12\x30\n\x0esaga_completed\x18\x14 \x01(\x0b\x32\x16.saga.v1.SagaCompletedH\x00\x12\x34\n\x10saga_compensated\x18\x15 \x01(\x0b\x32\x18.saga.v1.SagaCompensatedH\x00\x12(\n\nsaga_stuck\x18\x16 \x01(\x0b\x32\x12.saga.v1.SagaStuckH\x00\x12\x32\n\x0f\x64\x65\x61\x64line_passed\x18\x17 \x01(\x0b\x32\x17.saga.v1.DeadlinePassedH\x00\x12\x34\n\x10request_consumed\x18\x18 \x01(\x0b\x32\x18.saga.v1.RequestConsumedH\x00\x42\x0c\n\nattributes*\xf7\x03\n\tEventType\x12\x1a\n\x16\x45VENT_TYPE_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x45VENT_TYPE_SAGA_STARTED\x10\x01\x12\x1b\n\x17\x45VENT_TYPE_SAGA_CLAIMED\x10\x02\x12\x1c\n\x18\x45VENT_TYPE_STEP_INTENDED\x10\x03\x12\x1d\n\x19\x45VENT_TYPE_ATTEMPT_FAILED\x10\x04\x12\x1b\n\x17\x45VENT_TYPE_STEP_BLOCKED\x10\x05\x12\x1d\n\x19\x45VENT_TYPE_STEP_SUCCEEDED\x10\x06\x12\x1c\n\x18\x45VENT_TYPE_STEP_REJECTED\x10\x07\x12\x1b\n\x17\x45VENT_TYPE_STEP_UNKNOWN\x10\x08\x12#\n\x1f\x45VENT_TYPE_COMPENSATION_STARTED\x10\t\x12\x1f\n\x1b\x45VENT_TYPE_STEP_COMPENSATED\x10\n\x12\x1d\n\x19\x45VENT_TYPE_SAGA_COMPLETED\x10\x0b\x12\x1f\n\x1b\x45VENT_TYPE_SAGA_COMPENSATED\x10\x0c\x12\x19\n\x15\x45VENT_TYPE_SAGA_STUCK\x10\r\x12\x1e\n\x1a\x45VENT_TYPE_DEADLINE_PASSED\x10\x0e\x12\x1f\n\x1b\x45VENT_TYPE_REQUEST_CONSUMED\x10\x0f*\x9e\x01\n\x11\x43ompensationCause\x12\"\n\x1e\x43OMPENSATION_CAUSE_UNSPECIFIED\x10\x00\x12\"\n\x1e\x43OMPENSATION_CAUSE_STEP_FAILED\x10\x01\x12 \n\x1c\x43OMPENSATION_CAUSE_CANCELLED\x10\x02\x12\x1f\n\x1b\x43OMPENSATION_CAUSE_DEADLINE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'saga.v1.event_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EVENTTYPE']._serialized_start=2217
-  _globals['_EVENTTYPE']._serialized_end=2720
-  _globals['_COMPENSATIONCAUSE']._serialized_start=2723
-  _globals['_COMPENSATIONCAUSE']._serialized_end=2881
+  _globals['_EVENTTYPE']._serialized_start=2234
+  _globals['_EVENTTYPE']._serialized_end=2737
+  _globals['_COMPENSATIONCAUSE']._serialized_start=2740
+  _globals['_COMPENSATIONCAUSE']._serialized_end=2898
   _globals['_SAGASTARTED']._serialized_start=85
   _globals['_SAGASTARTED']._serialized_end=149
   _globals['_SAGACLAIMED']._serialized_start=151
-  _globals['_SAGACLAIMED']._serialized_end=181
-  _globals['_STEPINTENDED']._serialized_start=183
-  _globals['_STEPINTENDED']._serialized_end=211
-  _globals['_ATTEMPTFAILED']._serialized_start=214
-  _globals['_ATTEMPTFAILED']._serialized_end=436
-  _globals['_STEPBLOCKED']._serialized_start=439
-  _globals['_STEPBLOCKED']._serialized_end=587
-  _globals['_STEPSUCCEEDED']._serialized_start=589
-  _globals['_STEPSUCCEEDED']._serialized_end=674
-  _globals['_STEPREJECTED']._serialized_start=676
-  _globals['_STEPREJECTED']._serialized_end=777
-  _globals['_STEPUNKNOWN']._serialized_start=779
-  _globals['_STEPUNKNOWN']._serialized_end=879
-  _globals['_COMPENSATIONSTARTED']._serialized_start=881
-  _globals['_COMPENSATIONSTARTED']._serialized_end=1001
-  _globals['_STEPCOMPENSATED']._serialized_start=1003
-  _globals['_STEPCOMPENSATED']._serialized_end=1072
-  _globals['_SAGACOMPLETED']._serialized_start=1074
-  _globals['_SAGACOMPLETED']._serialized_end=1089
-  _globals['_SAGACOMPENSATED']._serialized_start=1091
-  _globals['_SAGACOMPENSATED']._serialized_end=1108
-  _globals['_SAGASTUCK']._serialized_start=1110
-  _globals['_SAGASTUCK']._serialized_end=1201
-  _globals['_DEADLINEPASSED']._serialized_start=1203
-  _globals['_DEADLINEPASSED']._serialized_end=1219
-  _globals['_REQUESTCONSUMED']._serialized_start=1221
-  _globals['_REQUESTCONSUMED']._serialized_end=1311
-  _globals['_SAGAEVENT']._serialized_start=1314
-  _globals['_SAGAEVENT']._serialized_end=2214
+  _globals['_SAGACLAIMED']._serialized_end=198
+  _globals['_STEPINTENDED']._serialized_start=200
+  _globals['_STEPINTENDED']._serialized_end=228
+  _globals['_ATTEMPTFAILED']._serialized_start=231
+  _globals['_ATTEMPTFAILED']._serialized_end=453
+  _globals['_STEPBLOCKED']._serialized_start=456
+  _globals['_STEPBLOCKED']._serialized_end=604
+  _globals['_STEPSUCCEEDED']._serialized_start=606
+  _globals['_STEPSUCCEEDED']._serialized_end=691
+  _globals['_STEPREJECTED']._serialized_start=693
+  _globals['_STEPREJECTED']._serialized_end=794
+  _globals['_STEPUNKNOWN']._serialized_start=796
+  _globals['_STEPUNKNOWN']._serialized_end=896
+  _globals['_COMPENSATIONSTARTED']._serialized_start=898
+  _globals['_COMPENSATIONSTARTED']._serialized_end=1018
+  _globals['_STEPCOMPENSATED']._serialized_start=1020
+  _globals['_STEPCOMPENSATED']._serialized_end=1089
+  _globals['_SAGACOMPLETED']._serialized_start=1091
+  _globals['_SAGACOMPLETED']._serialized_end=1106
+  _globals['_SAGACOMPENSATED']._serialized_start=1108
+  _globals['_SAGACOMPENSATED']._serialized_end=1125
+  _globals['_SAGASTUCK']._serialized_start=1127
+  _globals['_SAGASTUCK']._serialized_end=1218
+  _globals['_DEADLINEPASSED']._serialized_start=1220
+  _globals['_DEADLINEPASSED']._serialized_end=1236
+  _globals['_REQUESTCONSUMED']._serialized_start=1238
+  _globals['_REQUESTCONSUMED']._serialized_end=1328
+  _globals['_SAGAEVENT']._serialized_start=1331
+  _globals['_SAGAEVENT']._serialized_end=2231
 # @@protoc_insertion_point(module_scope)

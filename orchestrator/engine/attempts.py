@@ -1,0 +1,172 @@
+"""One attempt: build the request, call the participant, tell the core how it ended."""
+
+import hashlib
+import time
+from collections.abc import Mapping
+from typing import Final
+
+import structlog
+from google.protobuf.message import DecodeError
+from saga.v1 import participant_service_pb2 as settle_pb
+
+from contracts import metadata
+from orchestrator.core.effects import Invoke
+from orchestrator.core.events import Failure, Phase
+from orchestrator.core.inputs import AttemptEnded, BuildFailed, Input, StepSettled
+from orchestrator.core.outcome import Outcome, classify
+from orchestrator.definitions.errors import BuilderError, PayloadError
+from orchestrator.engine.ports import Answer, Call, Participants
+from orchestrator.engine.run import MAX_FAILURE_CHARS, SagaRun
+
+log = structlog.get_logger(__name__)
+
+SETTLE_PATH: Final = "/saga.v1.ParticipantService/Settle"
+_PHASE_NAMES: Final[Mapping[Phase, str]] = {
+    Phase.ACTION: metadata.PHASE_ACTION,
+    Phase.COMPENSATION: metadata.PHASE_COMPENSATION,
+    Phase.SETTLE: metadata.PHASE_SETTLE,
+}
+_CODE_NAMES: Final = (
+    *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
+    *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"),
+    *("INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"),
+)
+
+
+async def attempt(run: SagaRun, invoke: Invoke, participants: Participants) -> Input | Outcome:
+    """Makes the attempt and returns what the core is to be told, or STALE_EPOCH if the store must be asked first."""
+    try:
+        call = _build(run, invoke)
+    except (BuilderError, PayloadError) as error:
+        return _defect(run, invoke, "BUILDER_FAILED", str(error))
+    began = time.monotonic()
+    answer = await participants.call(call)
+    duration_ms = int((time.monotonic() - began) * 1000)
+    if invoke.phase is Phase.SETTLE and answer.code == 0:
+        return _settled(run, invoke, answer, duration_ms)
+    return _judge(run, invoke, answer, duration_ms)
+
+
+def traceparent(run: SagaRun, invoke: Invoke) -> str:
+    """W3C trace context: the saga's id is the trace's id, so that a trace is found by its saga."""
+    span = hashlib.blake2b(f"{invoke.step}/{invoke.phase}/{invoke.attempt}/{run.epoch}".encode(), digest_size=8)
+    return f"00-{run.saga_id.hex}-{span.hexdigest()}-01"
+
+
+def _build(run: SagaRun, invoke: Invoke) -> Call:
+    step, spec = run.definition.steps[invoke.step], run.definition.spec.steps[invoke.step]
+    service, path, timeout_s = step.method.service, step.method.path, spec.timeout_s
+    if invoke.phase is Phase.ACTION:
+        request = run.definition.build_action(invoke.step, run.input, run.responses())
+    elif invoke.phase is Phase.COMPENSATION:
+        compensation = step.compensation
+        assert compensation is not None, "only compensatable steps are compensated"
+        request = run.definition.build_compensation(invoke.step, run.input, run.responses())
+        service, path, timeout_s = compensation.service, compensation.path, spec.compensation_timeout_s
+    else:
+        path = SETTLE_PATH
+        request = settle_pb.SettleRequest(saga_id=run.state.saga_id, step=step.name).SerializeToString()
+    saga_id = run.state.saga_id
+    phase = _PHASE_NAMES[invoke.phase]
+    return Call(
+        service,
+        path,
+        request,
+        timeout_s,
+        (
+            (metadata.SAGA_ID, saga_id),
+            (metadata.SAGA_STEP, step.name),
+            (metadata.IDEMPOTENCY_KEY, metadata.idempotency_key(saga_id, step.name, phase)),
+            (metadata.EPOCH, str(run.epoch)),
+            (metadata.ATTEMPT, str(invoke.attempt)),
+            (metadata.TRACEPARENT, traceparent(run, invoke)),
+        ),
+    )
+
+
+def _settled(run: SagaRun, invoke: Invoke, answer: Answer, duration_ms: int) -> Input:
+    try:
+        response = settle_pb.SettleResponse.FromString(answer.response)
+    except DecodeError:
+        response = settle_pb.SettleResponse()
+    state = response.state
+    done = state == settle_pb.SETTLE_STATE_DONE
+    if done:
+        try:
+            run.remember_response(invoke.step, run.definition.parse_response(invoke.step, response.response))
+        except PayloadError as error:
+            return _defect(run, invoke, "RESPONSE_UNREADABLE", str(error))
+    elif state not in {settle_pb.SETTLE_STATE_TOMBSTONE, settle_pb.SETTLE_STATE_UNDONE}:
+        failure = Failure(0, "SETTLE_UNREADABLE", f"the participant answered Settle with state {state}")
+        return AttemptEnded(invoke.step, invoke.phase, invoke.attempt, Outcome.UNKNOWN, failure=failure)
+    return StepSettled(
+        invoke.step, done, state == settle_pb.SETTLE_STATE_UNDONE, response.response, duration_ms=duration_ms
+    )
+
+
+def _judge(run: SagaRun, invoke: Invoke, answer: Answer, duration_ms: int) -> Input | Outcome:
+    step, spec = run.definition.steps[invoke.step], run.definition.spec.steps[invoke.step]
+    backward = invoke.phase is Phase.COMPENSATION
+    outcome = classify(
+        answer.code,
+        proven=answer.proven,
+        retry_delay=answer.retry_delay_s is not None,
+        barrier_reason=answer.reason if answer.domain == metadata.ERROR_DOMAIN else None,
+        has_barrier=spec.has_barrier,
+        reclassify=step.compensation_reclassify if backward else step.reclassify,
+    )
+    if outcome is Outcome.SUCCESS:
+        if backward:
+            return AttemptEnded(invoke.step, invoke.phase, invoke.attempt, outcome, duration_ms=duration_ms)
+        try:
+            run.remember_response(invoke.step, run.definition.parse_response(invoke.step, answer.response))
+        except PayloadError as error:
+            return _defect(run, invoke, "RESPONSE_UNREADABLE", str(error))
+        return AttemptEnded(
+            invoke.step, invoke.phase, invoke.attempt, outcome, answer.response, duration_ms=duration_ms
+        )
+    failure = failure_of(answer)
+    _log(run, invoke, outcome, failure, duration_ms)
+    if outcome is Outcome.STALE_EPOCH:
+        return outcome
+    retry_after_us = None if answer.retry_delay_s is None else int(answer.retry_delay_s * 1_000_000)
+    return AttemptEnded(
+        invoke.step,
+        invoke.phase,
+        invoke.attempt,
+        outcome,
+        failure=failure,
+        retry_after_us=retry_after_us,
+        duration_ms=duration_ms,
+    )
+
+
+def failure_of(answer: Answer) -> Failure:
+    """What the journal keeps of an answer that was no success: text that PostgreSQL can store, and bounded."""
+    code_name = _CODE_NAMES[answer.code] if 0 <= answer.code < len(_CODE_NAMES) else f"CODE_{answer.code}"
+    message = answer.message.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_FAILURE_CHARS]
+    reason = (answer.reason or code_name).replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_FAILURE_CHARS]
+    # Lone surrogates cannot be stored as UTF-8.
+    clean = message.encode("utf-8", "replace").decode("utf-8")
+    return Failure(answer.code, reason.encode("utf-8", "replace").decode("utf-8"), clean)
+
+
+def _defect(run: SagaRun, invoke: Invoke, reason: str, message: str) -> BuildFailed:
+    failure = Failure(0, reason, message[:MAX_FAILURE_CHARS])
+    _log(run, invoke, None, failure, 0)
+    return BuildFailed(invoke.step, invoke.phase, failure)
+
+
+def _log(run: SagaRun, invoke: Invoke, outcome: Outcome | None, failure: Failure, duration_ms: int) -> None:
+    log.info(
+        "attempt_failed",
+        saga_id=run.state.saga_id,
+        step=run.names[invoke.step],
+        phase=invoke.phase.name.lower(),
+        attempt=invoke.attempt,
+        outcome=outcome.name if outcome else "DEFECT",
+        code=failure.code,
+        reason=failure.reason,
+        duration_ms=duration_ms,
+        trace_id=run.saga_id.hex,
+    )

@@ -1,0 +1,247 @@
+"""A saga in this node's memory: feeds the core, and holds each effect back until what it depends on is durable."""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from orchestrator.core.backoff import CorePolicy
+from orchestrator.core.effects import Effect
+from orchestrator.core.events import RequestConsumed
+from orchestrator.core.inputs import Input, TimerFired
+from orchestrator.core.machine import advance, blocked_failure
+from orchestrator.core.state import SagaState, SagaStatus
+from orchestrator.definitions.model import Definition
+from orchestrator.engine.journal import encode, step_names
+from orchestrator.engine.ports import Checkpoint, JournalEntry, NewSaga, RowState
+
+MAX_FAILURE_CHARS = 1000
+"""Of a failure's message, in the row and in the journal: it comes from a participant and has no other bound."""
+
+
+class RunHost(Protocol):
+    """What a run asks of the engine."""
+
+    def now_us(self) -> int: ...
+    def carry_out(self, run: "SagaRun", effect: Effect) -> None: ...
+    def mark_dirty(self, run: "SagaRun") -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a new saga's row holds beside its state."""
+
+    definition_id: int
+    caller: str
+    request_id: str
+    request_hash: bytes
+    concurrency_key: str | None
+    input: bytes
+
+
+class SagaRun:
+    """One saga. At any time at most one item of it is in a batch; what happens meanwhile gathers for the next."""
+
+    def __init__(
+        self,
+        host: RunHost,
+        definition: Definition,
+        state: SagaState,
+        saga_input: Message,
+        *,
+        epoch: int,
+        policy: CorePolicy,
+        origin: Origin | None = None,
+    ) -> None:
+        self.saga_id = UUID(state.saga_id)
+        self.definition = definition
+        self.names = step_names(definition.spec)
+        self.state = state
+        self.input = saga_input
+        self.epoch = epoch
+        self.durable_seq = state.seq
+        self.durable_status = state.status
+        self.attempts: dict[int, asyncio.Task[None]] = {}
+        self.timers: dict[int, asyncio.TimerHandle] = {}
+        self.deadline_timer: asyncio.TimerHandle | None = None
+        self.dropped = False
+        self.started: asyncio.Future[bool] | None = None
+        """Resolved once the first item of a new saga is written (True) or refused (False)."""
+        self.seen_requests: set[int] = set()
+        """Numbers of requests that were fed already."""
+        self._host = host
+        self._policy = policy
+        self._origin = origin
+        self._pending: list[JournalEntry] = []
+        self._consumed: list[int] = []
+        self._held: deque[tuple[int, tuple[Effect, ...]]] = deque()
+        self._in_batch: NewSaga | Checkpoint | None = None
+        self._parked_until_us: int | None = None
+        self._responses: list[Message | None] = [None] * len(state.steps)
+
+    # ---- the core ----
+
+    def feed(self, given: Input) -> None:
+        """Advances the saga. Raises ``ImpossibleInputError`` and whatever else is a defect of the program."""
+        if self.dropped or self._parked_until_us is not None:
+            return
+        now_us = self._host.now_us()
+        move = advance(self.definition.spec, self.state, given, now_us, self._policy)
+        seq = self.state.seq
+        for event in move.events:
+            seq += 1
+            kind, attributes = encode(self.names, event)
+            self._pending.append(JournalEntry(seq, kind, attributes, now_us))
+            if isinstance(event, RequestConsumed):
+                self._consumed.append(event.number)
+        self.state = move.state
+        if move.effects:
+            self._held.append((self.state.seq, move.effects))
+        if move.events:
+            self._host.mark_dirty(self)
+        self.release_effects()
+
+    def responses(self) -> list[Message | None]:
+        """Each step's parsed response. Raises ``PayloadError``."""
+        for index, step in enumerate(self.state.steps):
+            if step.response is not None and self._responses[index] is None:
+                self._responses[index] = self.definition.parse_response(index, step.response)
+        return self._responses
+
+    def remember_response(self, index: int, response: Message) -> None:
+        """Spares parsing a response again that was parsed to check it."""
+        self._responses[index] = response
+
+    def release_effects(self) -> None:
+        """Carries out, in order, the effects whose events are durable."""
+        while self._held and self._held[0][0] <= self.durable_seq and not self.dropped:
+            _, effects = self._held.popleft()
+            for effect in effects:
+                self._host.carry_out(self, effect)
+
+    # ---- the writer ----
+
+    @property
+    def is_new(self) -> bool:
+        """Not stored yet, as far as is known."""
+        return self._origin is not None
+
+    def has_item(self) -> bool:
+        """Whether there is something to write that is in no batch yet."""
+        return not self.dropped and self._in_batch is None and bool(self._pending or self._parked_until_us is not None)
+
+    def take_item(self) -> NewSaga | Checkpoint:
+        """The next item for a batch. Until :meth:`written` or :meth:`dropped`, there is no other."""
+        entries, consumed = tuple(self._pending), tuple(self._consumed)
+        self._pending.clear()
+        self._consumed.clear()
+        row = row_state(self.state, self.names)
+        if self._origin is not None:
+            origin = self._origin
+            self._in_batch = NewSaga(
+                self.saga_id,
+                origin.definition_id,
+                origin.caller,
+                origin.request_id,
+                origin.request_hash,
+                origin.concurrency_key,
+                origin.input,
+                self.epoch,
+                row,
+                entries,
+            )
+        else:
+            ends = self.state.is_terminal or self.state.status is SagaStatus.STUCK
+            self._in_batch = Checkpoint(
+                self.saga_id,
+                self.epoch,
+                self.state.seq,
+                row,
+                entries,
+                release=ends or self._parked_until_us is not None,
+                wake_at_us=None if ends else self._parked_until_us,
+                consumed_requests=consumed,
+            )
+        return self._in_batch
+
+    def written(self) -> bool:
+        """The item in the batch is durable. Returns whether the node has let go of the saga with it."""
+        item = self._in_batch
+        assert item is not None, "written() follows take_item()"
+        self._in_batch = None
+        self._origin = None
+        self.durable_status = item.row.status
+        if item.entries:
+            self.durable_seq = item.entries[-1].seq
+        if self.started is not None and not self.started.done():
+            self.started.set_result(True)
+        if isinstance(item, Checkpoint) and item.release:
+            return True
+        self.release_effects()
+        return False
+
+    # ---- timers ----
+
+    def set_timer(self, index: int, delay_s: float, fire: Callable[["SagaRun", Input], None]) -> None:
+        """Replaces the step's timer."""
+        old = self.timers.pop(index, None)
+        if old is not None:
+            old.cancel()
+        loop = asyncio.get_running_loop()
+        self.timers[index] = loop.call_later(delay_s, self._fire, index, fire)
+
+    def _fire(self, index: int, fire: Callable[["SagaRun", Input], None]) -> None:
+        self.timers.pop(index, None)
+        fire(self, TimerFired(index))
+
+    # ---- leaving memory ----
+
+    def park(self, until_us: int) -> None:
+        """Lets go of the saga until it is due: nothing is under way, and the wait is long."""
+        self._parked_until_us = until_us
+        self._host.mark_dirty(self)
+
+    def due_us(self) -> int | None:
+        """When the saga next does something by itself, if it is only waiting; None if something is under way."""
+        if self._pending or self._held or self._in_batch or self.attempts or self.state.is_terminal:
+            return None
+        times = [step.timer_us for step in self.state.steps if step.timer_us is not None]
+        if not times or any(step.in_flight for step in self.state.steps):
+            return None
+        if self.state.status is SagaStatus.RUNNING and not self.state.deadline_noted:
+            times.append(self.state.deadline_us)
+        return min(times)
+
+    def drop(self) -> None:
+        """Forgets the saga: cancels its attempts and timers. What the store holds is untouched."""
+        self.dropped = True
+        self._held.clear()
+        self._pending.clear()
+        for task in self.attempts.values():
+            task.cancel()
+        for timer in self.timers.values():
+            timer.cancel()
+        self.timers.clear()
+        if self.deadline_timer is not None:
+            self.deadline_timer.cancel()
+        if self.started is not None and not self.started.done():
+            self.started.set_result(False)
+
+
+def row_state(state: SagaState, names: tuple[str, ...]) -> RowState:
+    """The columns of the saga's row."""
+    failure, blocked = state.failure, blocked_failure(state)
+    ended = state.is_terminal or state.status is SagaStatus.STUCK
+    return RowState(
+        state.status,
+        state.deadline_us,
+        None if state.failed_step is None else names[state.failed_step],
+        failure.code if failure else 0,
+        failure.reason if failure else None,
+        failure.message if failure else None,
+        f"{blocked.reason}: {blocked.message}" if blocked and not ended else None,
+    )

@@ -1,0 +1,170 @@
+"""Finds sagas that nobody runs, and requests that wait: after a dead node, after a release, when a parked one is due."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Protocol
+from uuid import UUID
+
+import structlog
+
+from orchestrator.core.events import SagaClaimed
+from orchestrator.engine.journal import encode
+from orchestrator.engine.ports import NodeFenced, SagaRequest, Store, StoredSaga, StoreUnavailable
+from orchestrator.engine.settings import EngineSettings
+
+log = structlog.get_logger(__name__)
+
+MISSING_REPORT_INTERVAL_S = 30.0
+
+
+class TakeoverHost(Protocol):
+    """What takeover asks of the engine."""
+
+    @property
+    def node_id(self) -> UUID | None: ...
+    @property
+    def room(self) -> int: ...
+    def has_run(self, saga_id: UUID) -> bool: ...
+    def has_moved(self, saga_id: UUID) -> bool: ...
+    def adopt(self, stored: StoredSaga) -> None: ...
+    def give_requests(self, requests: list[SagaRequest]) -> None: ...
+
+
+class Takeover:
+    """One background service: ``run_once`` does all there is to do."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: EngineSettings,
+        host: TakeoverHost,
+        definition_ids: list[int],
+        on_fenced: Callable[[], None],
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._host = host
+        self._definition_ids = definition_ids
+        self._on_fenced = on_fenced
+        self._monotonic_s = monotonic_s
+        self._wake = asyncio.Event()
+        self._check_owned = True
+        self._probation: tuple[UUID, float] | None = None
+        self._reported_missing_s = 0.0
+
+    def wake(self) -> None:
+        """Something may be there to claim or to consume."""
+        self._wake.set()
+
+    def note_progress(self, saga_id: UUID) -> None:
+        """A saga got on. If it is the one on probation, the next one may be tried."""
+        if self._probation is not None and self._probation[0] == saga_id:
+            self._wake.set()
+
+    def check_owned(self) -> None:
+        """A claim may have landed unseen, or a saga was dropped from memory: look what the store holds for the node."""
+        self._check_owned = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Works until cancelled: when woken, and every ``poll_interval_s``."""
+        while True:
+            interval_s = self._settings.poll_interval_s * random.uniform(0.8, 1.2)  # noqa: S311  (spreads the polls)
+            try:
+                await asyncio.wait_for(self._wake.wait(), interval_s)
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            try:
+                await self.run_once()
+            except StoreUnavailable as error:
+                self._check_owned = True
+                log.warning("takeover_postponed", node=str(self._host.node_id), error=str(error))
+            except NodeFenced:
+                self._on_fenced()
+
+    async def listen(self) -> None:
+        """Turns the store's notifications into wake-ups, until cancelled."""
+        while True:
+            node_id = self._host.node_id
+            if node_id is None:
+                await asyncio.sleep(self._settings.poll_interval_s)
+                continue
+            async for _ in self._store.listen(node_id):
+                self._wake.set()
+                if self._host.node_id != node_id:
+                    break
+
+    async def run_once(self) -> None:
+        """Fences dead nodes, claims what is free, resumes it, and hands over waiting requests."""
+        node_id = self._host.node_id
+        if node_id is None:
+            return
+        if self._check_owned:
+            self._check_owned = False
+            await self._adopt([saga_id for saga_id in await self._store.owned(node_id)])
+        fenced = await self._store.fence_expired(node_id)
+        if fenced or await self._store.has_claimable(node_id, self._definition_ids):
+            await self._claim(node_id, list(fenced))
+        self._host.give_requests(list(await self._store.pending_requests(node_id)))
+        await self._report_missing()
+
+    async def _claim(self, node_id: UUID, nodes: list[UUID]) -> None:
+        while self._host.room > 0:
+            claimed = await self._claim_some(node_id, nodes, min(self._settings.claim_batch_size, self._host.room))
+            if not claimed:
+                break
+        if self._host.room > 0 and self._probation_is_over():
+            # One that may be killing its nodes is claimed alone: if the node dies, only that one has died with it.
+            suspects = await self._claim_some(node_id, nodes, 1, suspects=True)
+            if suspects:
+                self._probation = (suspects[0], self._monotonic_s() + self._settings.probation_s)
+                log.warning("suspect_claimed", saga_id=str(suspects[0]), node=str(node_id))
+                self._wake.set()
+
+    async def _claim_some(self, node_id: UUID, nodes: list[UUID], limit: int, *, suspects: bool = False) -> list[UUID]:
+        claimed = await self._store.claim(
+            node_id,
+            self._definition_ids,
+            from_nodes=nodes,
+            limit=limit,
+            suspects=suspects,
+            released_attributes=encode((), SagaClaimed(str(node_id), crashed=False))[1],
+            crashed_attributes=encode((), SagaClaimed(str(node_id), crashed=True))[1],
+        )
+        await self._adopt(list(claimed))
+        return list(claimed)
+
+    async def _adopt(self, saga_ids: list[UUID]) -> None:
+        unknown = [saga_id for saga_id in saga_ids if not self._host.has_run(saga_id)]
+        size = self._settings.claim_batch_size
+        for start in range(0, len(unknown), size):
+            for stored in await self._store.load(unknown[start : start + size]):
+                if stored.owner == self._host.node_id and not self._host.has_run(stored.saga_id):
+                    self._host.adopt(stored)
+
+    def _probation_is_over(self) -> bool:
+        if self._probation is None:
+            return True
+        saga_id, until_s = self._probation
+        if self._host.has_moved(saga_id) or self._monotonic_s() >= until_s:
+            self._probation = None
+            return True
+        return False
+
+    async def _report_missing(self) -> None:
+        now_s = self._monotonic_s()
+        if now_s - self._reported_missing_s < MISSING_REPORT_INTERVAL_S:
+            return
+        self._reported_missing_s = now_s
+        for missing in await self._store.missing_definitions():
+            log.warning(
+                "definition_missing",
+                definition=missing.definition,
+                version=missing.version,
+                digest=missing.digest.hex(),
+                sagas=missing.sagas,
+                what="these sagas are blocked until a node has this definition loaded",
+            )

@@ -1,0 +1,180 @@
+"""Group commit: the checkpoints of many sagas in one statement. One batch is in flight while the next one fills."""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from uuid import UUID
+
+import structlog
+
+from orchestrator.engine.ports import (
+    Batch,
+    Checkpoint,
+    JournalStore,
+    NewSaga,
+    NodeFenced,
+    Position,
+    StoreUnavailable,
+)
+from orchestrator.engine.run import SagaRun
+
+log = structlog.get_logger(__name__)
+
+FIRST_RETRY_S = 0.05
+LAST_RETRY_S = 2.0
+
+
+class GroupWriter:
+    """Writes what is dirty. ``written`` and ``refused`` are told of each saga's fate, ``fenced`` of the node's."""
+
+    def __init__(
+        self,
+        store: JournalStore,
+        *,
+        max_items: int,
+        max_bytes: int,
+        written: Callable[[SagaRun], None],
+        refused: Callable[[SagaRun], None],
+        fenced: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._max_items = max_items
+        self._max_bytes = max_bytes
+        self._written = written
+        self._refused = refused
+        self._fenced = fenced
+        self._dirty: dict[UUID, SagaRun] = {}
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.node_id: UUID | None = None
+        self.store_answers = True
+        """False while a commit is being repeated because the store does not answer."""
+        self.batches = 0
+        self.items = 0
+
+    def mark_dirty(self, run: SagaRun) -> None:
+        """The saga has something to write. At the most ``max_sagas`` are dirty: it is those in memory."""
+        self._dirty[run.saga_id] = run
+        self._idle.clear()
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Writes until it is cancelled; then the batch in flight still ends by itself, unseen."""
+        while True:
+            await self._wake.wait()
+            await asyncio.sleep(0)  # lets everything that is ready at this moment join the batch
+            runs, batch = self._take()
+            if runs:
+                await self._commit(runs, batch)
+            if not self._dirty:
+                self._wake.clear()
+                self._idle.set()
+
+    async def flush(self, timeout_s: float) -> bool:
+        """Waits until nothing is dirty or in flight; False if that took too long."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), timeout_s)
+        except TimeoutError:
+            return False
+        return True
+
+    def clear(self) -> None:
+        """Forgets what is dirty: the node owns nothing any more."""
+        self._dirty.clear()
+
+    def _take(self) -> tuple[dict[UUID, SagaRun], Batch]:
+        runs: dict[UUID, SagaRun] = {}
+        new: list[NewSaga] = []
+        checkpoints: list[Checkpoint] = []
+        size = 0
+        for saga_id, run in list(self._dirty.items()):
+            if len(runs) >= self._max_items or size >= self._max_bytes:
+                break
+            del self._dirty[saga_id]
+            if not run.has_item():
+                continue
+            item = run.take_item()
+            runs[saga_id] = run
+            size += sum(len(entry.attributes) for entry in item.entries)
+            if isinstance(item, NewSaga):
+                size += len(item.input)
+                new.append(item)
+            else:
+                checkpoints.append(item)
+        return runs, Batch(tuple(new), tuple(checkpoints))
+
+    async def _commit(self, runs: dict[UUID, SagaRun], batch: Batch) -> None:
+        """Writes the batch, again and again under the same seqs while its outcome is unknown."""
+        assert self.node_id is not None, "the node is registered before anything is written"
+        try:
+            matched = await self._until_answered(batch)
+            self.batches += 1
+            self.items += len(runs)
+            items: tuple[NewSaga | Checkpoint, ...] = (*batch.new, *batch.checkpoints)
+            missing = {item.saga_id: item for item in items if item.saga_id not in matched}
+            landed = await self._find_landed(missing) if missing else frozenset[UUID]()
+        except NodeFenced:
+            log.warning("node_fenced", node=str(self.node_id))
+            self._fenced()
+            return
+        for saga_id, run in runs.items():
+            if saga_id in matched or saga_id in landed:
+                self._settle(run)
+            else:
+                log.warning("checkpoint_refused", saga_id=str(saga_id), node=str(self.node_id))
+                self._refused(run)
+
+    def _settle(self, run: SagaRun) -> None:
+        if run.dropped:
+            return
+        self._written(run)
+        if run.has_item():
+            self.mark_dirty(run)
+
+    async def _until_answered(self, batch: Batch) -> frozenset[UUID]:
+        assert self.node_id is not None
+        delay_s = FIRST_RETRY_S
+        while True:
+            try:
+                matched = await self._store.commit(self.node_id, batch)
+            except StoreUnavailable as error:
+                if self.store_answers:
+                    log.warning("commit_outcome_unknown", node=str(self.node_id), error=str(error))
+                self.store_answers = False
+                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  (spreads retries, guards nothing)
+                delay_s = min(delay_s * 2, LAST_RETRY_S)
+            except NodeFenced:
+                raise
+            except Exception:
+                # One item that the database cannot take must not hold up the others: write each by itself.
+                items: tuple[NewSaga | Checkpoint, ...] = (*batch.new, *batch.checkpoints)
+                if len(items) == 1:
+                    log.exception("checkpoint_impossible", saga_id=str(items[0].saga_id), node=str(self.node_id))
+                    return frozenset()
+                halves = [Batch(new=(item,)) for item in batch.new]
+                halves += [Batch(checkpoints=(item,)) for item in batch.checkpoints]
+                return frozenset().union(*[await self._until_answered(half) for half in halves])
+            else:
+                self.store_answers = True
+                return matched
+
+    async def _find_landed(self, missing: Mapping[UUID, NewSaga | Checkpoint]) -> frozenset[UUID]:
+        """Of the items that did not match: those that an earlier, unanswered commit of this node had written."""
+        positions: Mapping[UUID, Position] | None = None
+        while positions is None:
+            try:
+                positions = await self._store.positions(list(missing))
+            except StoreUnavailable:
+                await asyncio.sleep(FIRST_RETRY_S)
+        landed: set[UUID] = set()
+        for saga_id, item in missing.items():
+            position = positions.get(saga_id)
+            if position is None or position.epoch != item.epoch:
+                continue
+            last_seq = item.entries[-1].seq if item.entries else item.seq if isinstance(item, Checkpoint) else 0
+            released = isinstance(item, Checkpoint) and item.release
+            owner_fits = position.owner is None if released else position.owner == self.node_id
+            if position.last_seq == last_seq and owner_fits and position.status is item.row.status:
+                landed.add(saga_id)
+        return frozenset(landed)
