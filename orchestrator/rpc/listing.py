@@ -1,0 +1,65 @@
+"""What lists ask for and return: filters checked, pages bounded by size."""
+
+from collections.abc import Iterable
+from typing import Final, TypeVar
+
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from saga.v1 import saga_service_pb2 as pb
+
+from orchestrator.core.state import SagaStatus
+from orchestrator.engine.ports import SagaFilter
+from orchestrator.rpc.error_mapping import invalid, refuse_nul
+
+_DEFAULT_PAGE_SIZE: Final = 50
+_FIRST_SECOND: Final = -62_135_596_800
+_LAST_SECOND: Final = 253_402_300_799
+"""The years 1 to 9999, as ``google.protobuf.Timestamp`` has it."""
+
+MessageT = TypeVar("MessageT", bound=Message)
+
+
+def page_size(asked: int) -> int:
+    """How many to list; the contract's rules bound ``asked`` already."""
+    return asked or _DEFAULT_PAGE_SIZE
+
+
+def first_that_fit(messages: Iterable[MessageT], max_bytes: int) -> list[MessageT]:
+    """As many messages as ``max_bytes`` hold, and one at least. The rest belongs on the next page."""
+    fitting: list[MessageT] = []
+    total = 0
+    for message in messages:
+        total += message.ByteSize()
+        if fitting and total > max_bytes:
+            break
+        fitting.append(message)
+    return fitting
+
+
+def saga_filter(given: pb.SagaFilter) -> SagaFilter:
+    """The filter as the store takes it. Raises INVALID_ARGUMENT for what the contract's rules cannot say."""
+    refuse_nul("filter.definition", given.definition)
+    refuse_nul("filter.concurrency_key", given.concurrency_key)
+    states: list[SagaStatus] = []
+    for index, number in enumerate(given.states):
+        try:
+            states.append(SagaStatus(number))
+        except ValueError:
+            raise invalid(f"filter.states[{index}]", f"{number} is no state of a saga") from None
+    return SagaFilter(
+        definition=given.definition or None,
+        version=given.version or None,
+        states=tuple(states),
+        concurrency_key=given.concurrency_key or None,
+        created_from_us=_time_us(given, "create_time_from"),
+        created_to_us=_time_us(given, "create_time_to"),
+    )
+
+
+def _time_us(given: pb.SagaFilter, name: str) -> int | None:
+    if not given.HasField(name):  # type: ignore[arg-type]  # the stub takes literals alone
+        return None
+    time: Timestamp = getattr(given, name)
+    if not (_FIRST_SECOND <= time.seconds <= _LAST_SECOND and 0 <= time.nanos < 1_000_000_000):
+        raise invalid(f"filter.{name}", "must lie in the years 1 to 9999, with nanos of 0 to 999999999")
+    return time.seconds * 1_000_000 + time.nanos // 1000

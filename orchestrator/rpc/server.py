@@ -1,0 +1,107 @@
+"""The gRPC server of a node: the generic door, the typed front doors, health and reflection."""
+
+import asyncio
+from typing import Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from saga.v1 import saga_service_pb2
+from saga.v1.saga_service_pb2_grpc import add_SagaServiceServicer_to_server
+
+from contracts.serving import SERVER_OPTIONS, ServingInterceptor
+from orchestrator.definitions.front_doors import front_doors
+from orchestrator.definitions.registry import Registry
+from orchestrator.engine.api import SagaEngine
+from orchestrator.engine.ports import QueryStore
+from orchestrator.rpc.front_door import front_door_handlers
+from orchestrator.rpc.in_flight import InFlight
+from orchestrator.rpc.saga_service import SagaService
+from orchestrator.rpc.settings import RpcSettings
+
+_ABORT_S: Final = 5.0
+"""How long handlers may take to unwind once their calls were aborted."""
+
+_Status = health_pb2.HealthCheckResponse
+
+
+class RpcServer:
+    """Serves callers from :meth:`start` to :meth:`stop`. Its health is NOT_SERVING until :meth:`set_serving`."""
+
+    def __init__(
+        self,
+        settings: RpcSettings,
+        engine: SagaEngine,
+        queries: QueryStore,
+        registry: Registry,
+        *,
+        credentials: grpc.ServerCredentials | None = None,
+    ) -> None:
+        """Needs a running event loop.
+
+        Raises ``DefinitionErrors`` for a faulty front door, and ``ValueError`` if other machines would reach the
+        address without TLS and ``settings.allow_insecure`` does not say that they may.
+        """
+        if credentials is None and not settings.is_local and not settings.allow_insecure:
+            raise ValueError(
+                f"{settings.listen_address} is reached by other machines: give the server a certificate, listen on "
+                "127.0.0.1, or set allow_insecure"
+            )
+        self._settings: Final = settings
+        self._credentials: Final = credentials
+        self._in_flight: Final = InFlight(settings.max_concurrent_rpcs)
+        self._health: Final = health.aio.HealthServicer()
+        self._server: Final = grpc.aio.server(
+            interceptors=[self._in_flight, ServingInterceptor(settings.max_message_bytes)],
+            options=SERVER_OPTIONS(settings.max_message_bytes, reuse_port=settings.reuse_port),
+            # A backstop: the interceptor refuses before this does, and says why.
+            maximum_concurrent_rpcs=2 * settings.max_concurrent_rpcs,
+        )
+        doors = front_doors(registry)
+        add_SagaServiceServicer_to_server(SagaService(engine, queries, registry, settings), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        handlers = front_door_handlers(doors, engine, settings.max_wait_s)
+        self._server.add_generic_rpc_handlers(handlers)
+        generic = saga_service_pb2.DESCRIPTOR.services_by_name["SagaService"].full_name
+        self._services: Final = (generic, *sorted({door.method.service for door in doors}))
+        if settings.reflection:
+            names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
+        self._stopping: asyncio.Task[bool] | None = None
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """Full names of the served services, beside health and reflection."""
+        return self._services
+
+    async def start(self) -> int:
+        """Binds and serves; returns the port (0 for a Unix socket). Raises ``RuntimeError`` if it cannot bind."""
+        address = self._settings.listen_address
+        if self._credentials is not None:
+            port = self._server.add_secure_port(address, self._credentials)
+        else:
+            port = self._server.add_insecure_port(address)
+        await self.set_serving(False)
+        await self._server.start()
+        return 0 if address.startswith("unix") else port
+
+    async def set_serving(self, serving: bool) -> None:
+        """Says through health whether callers should come here. Calls are served either way."""
+        status = _Status.SERVING if serving else _Status.NOT_SERVING
+        for service in (health.OVERALL_HEALTH, *self._services):
+            await self._health.set(service, status)
+
+    async def stop(self, grace_s: float | None = None) -> bool:
+        """Takes no new calls, lets those in flight go on for ``grace_s``, aborts the rest and waits for their ends.
+
+        May be called twice. False if a handler had not ended even then.
+        """
+        if self._stopping is None:
+            grace_s = self._settings.shutdown_grace_s if grace_s is None else grace_s
+            self._stopping = asyncio.create_task(self._stop(grace_s))
+        return await asyncio.shield(self._stopping)
+
+    async def _stop(self, grace_s: float) -> bool:
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_s)
+        return await self._in_flight.ended(_ABORT_S)
