@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import cast
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message import Message
@@ -63,7 +64,8 @@ def _methods(registry: Registry) -> Iterator[MethodDescriptor]:
     files = {definition.input.DESCRIPTOR.file.name: definition.input.DESCRIPTOR.file for definition in registry}
     for file in files.values():
         for service in file.services_by_name.values():
-            yield from service.methods_by_name.values()
+            for method in service.methods:
+                yield cast("MethodDescriptor", method)  # the stubs add the runtime's own class
 
 
 def _check(descriptor: MethodDescriptor, definition: Definition, report: Report) -> None:
