@@ -15,20 +15,20 @@ class Settings(BaseSettings):
     """Port 0 takes a free one; the bound port is printed on standard output."""
     reuse_port: bool = False
     """Lets several processes share one port."""
-    pool_size: int = Field(16, ge=1, le=500)
-    pool_timeout_s: float = Field(5, gt=0)
-    connect_timeout_s: float = Field(5, gt=0)
-    statement_timeout_s: float = Field(10, gt=0)
-    lock_timeout_s: float = Field(5, gt=0)
-    idle_in_transaction_timeout_s: float = Field(10, gt=0)
-    transaction_timeout_s: float = Field(20, gt=0)
+    pool_size: int = Field(default=16, ge=1, le=500)
+    pool_timeout_s: float = Field(default=5, gt=0)
+    connect_timeout_s: float = Field(default=5, gt=0)
+    statement_timeout_s: float = Field(default=10, gt=0)
+    lock_timeout_s: float = Field(default=5, gt=0)
+    idle_in_transaction_timeout_s: float = Field(default=10, gt=0)
+    transaction_timeout_s: float = Field(default=20, gt=0)
     """From BEGIN to the answer of COMMIT, the handler's own work included."""
-    max_message_bytes: int = Field(1024 * 1024, ge=1024)
-    max_concurrent_calls: int = Field(1000, ge=1)
+    max_message_bytes: int = Field(default=1024 * 1024, ge=1024)
+    max_concurrent_calls: int = Field(default=1000, ge=1)
     """Further calls are answered RESOURCE_EXHAUSTED."""
-    shutdown_grace_s: float = Field(10, gt=0)
+    shutdown_grace_s: float = Field(default=10, gt=0)
     """How long SIGTERM waits for running calls."""
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     application_name: str = "participant"
     """What ``pg_stat_activity`` shows."""
 

@@ -41,11 +41,13 @@ def barrier_table(metadata: sa.MetaData) -> sa.Table:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False, server_default=sa.func.now()),
         sa.PrimaryKeyConstraint("saga_id", "step", name="saga_barrier_pkey"),
         sa.CheckConstraint("epoch > 0", name="saga_barrier_epoch"),
+        sa.CheckConstraint("octet_length(request_hash) = 32", name="saga_barrier_request_hash"),
+        # Every state names the columns that it has. A comparison with NULL would let a row through: IS NOT NULL first.
         sa.CheckConstraint(
-            "(state = 1 AND response IS NOT NULL AND verdict IS NULL AND octet_length(request_hash) = 32)"
-            " OR (state = 2 AND response IS NULL AND verdict IS NOT NULL AND octet_length(request_hash) = 32)"
+            "(state = 1 AND request_hash IS NOT NULL AND response IS NOT NULL AND verdict IS NULL)"
+            " OR (state = 2 AND request_hash IS NOT NULL AND response IS NULL AND verdict IS NOT NULL)"
             " OR (state = 3 AND response IS NULL AND verdict IS NULL)"
-            " OR (state = 4 AND response IS NOT NULL AND verdict IS NULL AND octet_length(request_hash) = 32)",
+            " OR (state = 4 AND request_hash IS NOT NULL AND response IS NOT NULL AND verdict IS NULL)",
             name="saga_barrier_state",
         ),
     )

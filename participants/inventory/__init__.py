@@ -1,0 +1,1 @@
+"""Stock in warehouses: received, reserved, shipped."""

@@ -1,0 +1,52 @@
+"""The command line of a participant: ``serve`` and ``migrate``."""
+
+import asyncio
+import logging
+import sys
+from typing import Final
+
+import structlog
+import typer
+import uvloop
+
+from participants.kit.participant import Participant
+from participants.kit.server import serve
+from participants.kit.settings import Settings
+
+_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+def _configure_logs(level: str) -> None:
+    """JSON lines on standard error; standard output belongs to the line that names the port."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def command_line(participant: Participant, chain: str) -> typer.Typer:
+    """The commands of one participant. ``chain`` is the folder of its revisions below ``migrations/versions``."""
+    app = typer.Typer(add_completion=False, no_args_is_help=True, help=f"The participant {participant.name}.")
+
+    @app.command("serve")
+    def serve_command() -> None:
+        """Serve until SIGTERM. Settings come from the environment, PARTICIPANT_DATABASE_URL first."""
+        settings = Settings.model_validate({"application_name": participant.name})
+        _configure_logs(settings.log_level)
+        uvloop.run(serve(participant, settings))
+
+    @app.command("migrate")
+    def migrate_command() -> None:
+        """Bring the database's schema to the newest revision."""
+        from migrations.runner import upgrade  # noqa: PLC0415  (serving needs no Alembic)
+
+        asyncio.run(upgrade(Settings.model_validate({}).database_url.get_secret_value(), chain))
+
+    return app

@@ -1,0 +1,78 @@
+"""Serves a participant: gRPC server, health, the interceptor around its handlers, and a clean way down."""
+
+import asyncio
+import json
+import signal
+import sys
+from typing import Final
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from contracts.serving import SERVER_OPTIONS, ServingInterceptor
+from participants.kit.barrier import Barrier
+from participants.kit.participant import Participant
+from participants.kit.settings import Settings
+from participants.kit.transactions import Transactions, create_engine
+
+_log = structlog.get_logger(__name__)
+
+
+class ParticipantServer:
+    """One server of a participant. ``start`` and ``stop`` may each be called twice."""
+
+    def __init__(self, participant: Participant, settings: Settings) -> None:
+        """Raises ``ValueError`` if the participant's bindings contradict its contract."""
+        participant.check()
+        self._participant = participant
+        self._settings = settings
+        self._transactions = Transactions(create_engine(settings), settings.transaction_timeout_s)
+        self._health: Final = health.aio.HealthServicer()
+        self._server = grpc.aio.server(
+            interceptors=[ServingInterceptor(settings.max_message_bytes)],
+            options=SERVER_OPTIONS(settings.max_message_bytes, reuse_port=settings.reuse_port),
+            maximum_concurrent_rpcs=settings.max_concurrent_calls,
+        )
+        self._server.add_generic_rpc_handlers(participant.rpc_handlers(Barrier(self._transactions)))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        self._port: int | None = None
+        self._stopping: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Listens; returns the bound port. Raises ``RuntimeError`` if the address is taken."""
+        if self._port is None:
+            self._port = self._server.add_insecure_port(self._settings.listen_address)
+            await self._server.start()
+            for service in ("", *self._participant.services()):
+                await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        return self._port
+
+    async def stop(self) -> None:
+        """Says NOT_SERVING, lets running calls and their transactions end within the grace, and closes the pool."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._drain())
+        await asyncio.shield(self._stopping)
+
+    async def _drain(self) -> None:
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(self._settings.shutdown_grace_s)
+        # The server has returned, but handlers whose callers are gone still carry their transactions to the end.
+        await self._transactions.close(self._settings.shutdown_grace_s)
+
+
+async def serve(participant: Participant, settings: Settings) -> None:
+    """Serves until SIGTERM or SIGINT. Prints one line of JSON once it listens: ``{"participant": …, "port": …}``."""
+    server = ParticipantServer(participant, settings)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        port = await server.start()
+        sys.stdout.write(json.dumps({"participant": participant.name, "port": port}) + "\n")
+        sys.stdout.flush()
+        _log.info("participant_serving", participant=participant.name, port=port)
+        await stop.wait()
+    finally:
+        await server.stop()
+        _log.info("participant_stopped", participant=participant.name)

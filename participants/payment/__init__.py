@@ -1,0 +1,1 @@
+"""Money: authorised, captured, refunded."""

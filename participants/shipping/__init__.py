@@ -1,0 +1,1 @@
+"""Parcels: created, cancelled, handed over to a carrier."""
