@@ -1,0 +1,1 @@
+"""The store on PostgreSQL: all SQL of the orchestrator. ``PostgresStore`` is its door."""

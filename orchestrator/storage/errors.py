@@ -1,0 +1,53 @@
+"""What an error of the driver means to the engine."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import asyncpg
+
+from orchestrator.engine.ports import StoreUnavailable
+
+ABORTED: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""The server rolled the transaction back for the sake of another one: nothing was written, the same may work now."""
+
+UNAVAILABLE: Final = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutdown, crash, starting up, statement_timeout
+    asyncpg.InsufficientResourcesError,  # too many connections, disk full
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,  # a standby, during a failover
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.OutdatedSchemaCacheError,
+    asyncpg.InvalidCachedStatementError,
+    *ABORTED,
+)
+
+
+@contextmanager
+def store_errors(doing: str) -> Iterator[None]:
+    """Turns what says that the store did not answer into :class:`StoreUnavailable`; programming errors pass.
+
+    No message carries values: PostgreSQL's DETAIL, which quotes rows, is taken off. ``doing`` goes into the message.
+    """
+    try:
+        yield
+    except UNAVAILABLE as error:
+        raise StoreUnavailable(f"the database failed while {doing}: {type(error).__name__}") from None
+    except (OSError, EOFError) as error:  # TimeoutError is an OSError
+        raise StoreUnavailable(f"the database did not answer while {doing}: {type(error).__name__}") from None
+    except asyncpg.InterfaceError as error:
+        if not _says_closed(error):
+            raise
+        raise StoreUnavailable(f"the connection was lost while {doing}") from None
+    except asyncpg.PostgresError as error:
+        error.detail = None
+        error.internal_query = None
+        raise
+
+
+def _says_closed(error: asyncpg.InterfaceError) -> bool:
+    """The driver has no class of its own for a connection that closed before the call."""
+    said = str(error)
+    return "clos" in said or "terminated" in said or "released back to the pool" in said
