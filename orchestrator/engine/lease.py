@@ -24,7 +24,7 @@ class LeaseKeeper:
         ttl_s: float,
         interval_s: float,
         on_change: Callable[[bool], None],
-        on_fenced: Callable[[], None],
+        on_fenced: Callable[[UUID], None],
     ) -> None:
         self._store = store
         self._clock = clock
@@ -70,7 +70,7 @@ class LeaseKeeper:
         except NodeFenced:
             if self.node_id == node_id:
                 log.warning("lease_lost", node=str(node_id))
-                self._on_fenced()
+                self._on_fenced(node_id)
         except StoreUnavailable as error:
             log.warning("lease_not_renewed", node=str(node_id), error=str(error))
             self._on_change(False)  # noqa: FBT003  (the one argument of a listener)

@@ -64,11 +64,14 @@ class SagaRun:
         self.input = saga_input
         self.epoch = epoch
         self.durable_seq = state.seq
+        self.resumed_seq = state.seq
         self.durable_status = state.status
         self.attempts: dict[int, asyncio.Task[None]] = {}
         self.timers: dict[int, asyncio.TimerHandle] = {}
         self.deadline_timer: asyncio.TimerHandle | None = None
         self.dropped = False
+        self.was_refused = False
+        """The store refused an item: another history of the saga, or another saga in its place, is there."""
         self.started: asyncio.Future[bool] | None = None
         """Resolved once the first item of a new saga is written (True) or refused (False)."""
         self.seen_requests: set[int] = set()
@@ -186,7 +189,7 @@ class SagaRun:
 
     # ---- timers ----
 
-    def set_timer(self, index: int, delay_s: float, fire: Callable[["SagaRun", Input], None]) -> None:
+    def set_timer(self, index: int, delay_s: float, fire: Callable[["SagaRun", TimerFired], None]) -> None:
         """Replaces the step's timer."""
         old = self.timers.pop(index, None)
         if old is not None:
@@ -194,7 +197,7 @@ class SagaRun:
         loop = asyncio.get_running_loop()
         self.timers[index] = loop.call_later(delay_s, self._fire, index, fire)
 
-    def _fire(self, index: int, fire: Callable[["SagaRun", Input], None]) -> None:
+    def _fire(self, index: int, fire: Callable[["SagaRun", TimerFired], None]) -> None:
         self.timers.pop(index, None)
         fire(self, TimerFired(index))
 

@@ -1,6 +1,7 @@
-"""Finds sagas that nobody runs, and requests that wait: after a dead node, after a release, when a parked one is due."""
+"""Finds sagas that nobody runs and requests that wait: after a death, after a release, when a parked saga is due."""
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from typing import Protocol
@@ -39,8 +40,9 @@ class Takeover:
         store: Store,
         settings: EngineSettings,
         host: TakeoverHost,
+        *,
         definition_ids: list[int],
-        on_fenced: Callable[[], None],
+        on_fenced: Callable[[UUID], None],
         monotonic_s: Callable[[], float],
     ) -> None:
         self._store = store
@@ -72,18 +74,19 @@ class Takeover:
         """Works until cancelled: when woken, and every ``poll_interval_s``."""
         while True:
             interval_s = self._settings.poll_interval_s * random.uniform(0.8, 1.2)  # noqa: S311  (spreads the polls)
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), interval_s)
-            except TimeoutError:
-                pass
             self._wake.clear()
+            node_id = self._host.node_id
+            if node_id is None:
+                continue
             try:
-                await self.run_once()
+                await self.run_once(node_id)
             except StoreUnavailable as error:
                 self._check_owned = True
-                log.warning("takeover_postponed", node=str(self._host.node_id), error=str(error))
+                log.warning("takeover_postponed", node=str(node_id), error=str(error))
             except NodeFenced:
-                self._on_fenced()
+                self._on_fenced(node_id)
 
     async def listen(self) -> None:
         """Turns the store's notifications into wake-ups, until cancelled."""
@@ -97,14 +100,11 @@ class Takeover:
                 if self._host.node_id != node_id:
                     break
 
-    async def run_once(self) -> None:
+    async def run_once(self, node_id: UUID) -> None:
         """Fences dead nodes, claims what is free, resumes it, and hands over waiting requests."""
-        node_id = self._host.node_id
-        if node_id is None:
-            return
         if self._check_owned:
             self._check_owned = False
-            await self._adopt([saga_id for saga_id in await self._store.owned(node_id)])
+            await self._adopt(list(await self._store.owned(node_id)))
         fenced = await self._store.fence_expired(node_id)
         if fenced or await self._store.has_claimable(node_id, self._definition_ids):
             await self._claim(node_id, list(fenced))

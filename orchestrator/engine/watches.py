@@ -22,6 +22,8 @@ class Watch:
         self.changed = asyncio.Event()
         self.seq = 0
         self.status: SagaStatus | None = None
+        self.interrupted = False
+        """The node is shutting down: say how the saga stands, or ask elsewhere."""
 
     def tell(self, seq: int, status: SagaStatus) -> None:
         if seq > self.seq or status is not self.status:
@@ -30,8 +32,9 @@ class Watch:
 
     @property
     def is_over(self) -> bool:
-        """Terminal or stuck: nothing more happens by itself."""
-        return self.status is not None and (self.status in TERMINAL or self.status is SagaStatus.STUCK)
+        """Terminal or stuck: nothing more happens by itself. Or nobody is left here to see it happen."""
+        settled = self.status is not None and (self.status in TERMINAL or self.status is SagaStatus.STUCK)
+        return self.interrupted or settled
 
 
 class Watches:
@@ -58,6 +61,13 @@ class Watches:
             watches.discard(watch)
             if not watches:
                 del self._watches[saga_id]
+
+    def interrupt(self) -> None:
+        """Ends every wait."""
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.interrupted = True
+                watch.changed.set()
 
     def tell(self, saga_id: UUID, seq: int, status: SagaStatus) -> None:
         """A saga has got this far, durably."""

@@ -35,7 +35,7 @@ class GroupWriter:
         max_bytes: int,
         written: Callable[[SagaRun], None],
         refused: Callable[[SagaRun], None],
-        fenced: Callable[[], None],
+        fenced: Callable[[UUID], None],
     ) -> None:
         self._store = store
         self._max_items = max_items
@@ -106,23 +106,24 @@ class GroupWriter:
 
     async def _commit(self, runs: dict[UUID, SagaRun], batch: Batch) -> None:
         """Writes the batch, again and again under the same seqs while its outcome is unknown."""
-        assert self.node_id is not None, "the node is registered before anything is written"
+        node_id = self.node_id  # a batch belongs to one incarnation, however long it takes to be written
+        assert node_id is not None, "the node is registered before anything is written"
         try:
-            matched = await self._until_answered(batch)
+            matched = await self._until_answered(node_id, batch)
             self.batches += 1
             self.items += len(runs)
             items: tuple[NewSaga | Checkpoint, ...] = (*batch.new, *batch.checkpoints)
             missing = {item.saga_id: item for item in items if item.saga_id not in matched}
-            landed = await self._find_landed(missing) if missing else frozenset[UUID]()
+            landed = await self._find_landed(node_id, missing) if missing else frozenset[UUID]()
         except NodeFenced:
-            log.warning("node_fenced", node=str(self.node_id))
-            self._fenced()
+            log.warning("node_fenced", node=str(node_id))
+            self._fenced(node_id)
             return
         for saga_id, run in runs.items():
             if saga_id in matched or saga_id in landed:
                 self._settle(run)
             else:
-                log.warning("checkpoint_refused", saga_id=str(saga_id), node=str(self.node_id))
+                log.warning("checkpoint_refused", saga_id=str(saga_id), node=str(node_id))
                 self._refused(run)
 
     def _settle(self, run: SagaRun) -> None:
@@ -132,15 +133,14 @@ class GroupWriter:
         if run.has_item():
             self.mark_dirty(run)
 
-    async def _until_answered(self, batch: Batch) -> frozenset[UUID]:
-        assert self.node_id is not None
+    async def _until_answered(self, node_id: UUID, batch: Batch) -> frozenset[UUID]:
         delay_s = FIRST_RETRY_S
         while True:
             try:
-                matched = await self._store.commit(self.node_id, batch)
+                matched = await self._store.commit(node_id, batch)
             except StoreUnavailable as error:
                 if self.store_answers:
-                    log.warning("commit_outcome_unknown", node=str(self.node_id), error=str(error))
+                    log.warning("commit_outcome_unknown", node=str(node_id), error=str(error))
                 self.store_answers = False
                 await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  (spreads retries, guards nothing)
                 delay_s = min(delay_s * 2, LAST_RETRY_S)
@@ -150,16 +150,16 @@ class GroupWriter:
                 # One item that the database cannot take must not hold up the others: write each by itself.
                 items: tuple[NewSaga | Checkpoint, ...] = (*batch.new, *batch.checkpoints)
                 if len(items) == 1:
-                    log.exception("checkpoint_impossible", saga_id=str(items[0].saga_id), node=str(self.node_id))
+                    log.exception("checkpoint_impossible", saga_id=str(items[0].saga_id), node=str(node_id))
                     return frozenset()
                 halves = [Batch(new=(item,)) for item in batch.new]
                 halves += [Batch(checkpoints=(item,)) for item in batch.checkpoints]
-                return frozenset().union(*[await self._until_answered(half) for half in halves])
+                return frozenset().union(*[await self._until_answered(node_id, half) for half in halves])
             else:
                 self.store_answers = True
                 return matched
 
-    async def _find_landed(self, missing: Mapping[UUID, NewSaga | Checkpoint]) -> frozenset[UUID]:
+    async def _find_landed(self, node_id: UUID, missing: Mapping[UUID, NewSaga | Checkpoint]) -> frozenset[UUID]:
         """Of the items that did not match: those that an earlier, unanswered commit of this node had written."""
         positions: Mapping[UUID, Position] | None = None
         while positions is None:
@@ -174,7 +174,7 @@ class GroupWriter:
                 continue
             last_seq = item.entries[-1].seq if item.entries else item.seq if isinstance(item, Checkpoint) else 0
             released = isinstance(item, Checkpoint) and item.release
-            owner_fits = position.owner is None if released else position.owner == self.node_id
+            owner_fits = position.owner is None if released else position.owner == node_id
             if position.last_seq == last_seq and owner_fits and position.status is item.row.status:
                 landed.add(saga_id)
         return frozenset(landed)

@@ -1,0 +1,220 @@
+"""The sagas in memory: carries out what the core asks for and feeds back what happened."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+import structlog
+
+from orchestrator.core.effects import CancelAttempt, Effect, Invoke, SetTimer
+from orchestrator.core.inputs import AttemptCancelled, CancelRequested, DeadlineReached, Input, TimerFired
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.state import SagaStatus
+from orchestrator.engine.attempts import attempt
+from orchestrator.engine.clock import DatabaseClock
+from orchestrator.engine.ports import Participants, SagaRequest
+from orchestrator.engine.run import SagaRun
+from orchestrator.engine.watches import Watches
+
+log = structlog.get_logger(__name__)
+
+LONGEST_TIMER_S = 24 * 3600.0
+"""A timer beyond this fires early and is set again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gates:
+    """What the dispatcher asks of its surroundings."""
+
+    may_call: Callable[[], bool]
+    """Whether the lease is held, so that calls may be issued."""
+    mark_dirty: Callable[[SagaRun], None]
+    progressed: Callable[[UUID], None]
+    orphaned: Callable[[], None]
+    """A saga was dropped although the store may still hold it for this node."""
+
+
+class Dispatcher:
+    """All runs of a node. Everything here runs on one event loop; nothing here waits."""
+
+    def __init__(
+        self,
+        participants: Participants,
+        clock: DatabaseClock,
+        watches: Watches,
+        gates: Gates,
+        *,
+        park_after_s: float,
+    ) -> None:
+        self.runs: dict[UUID, SagaRun] = {}
+        self.draining = False
+        self.defects: dict[UUID, int] = {}
+        """How often a saga met a defect of the program since this node began; emptied as sagas leave."""
+        self._participants = participants
+        self._clock = clock
+        self._watches = watches
+        self._gates = gates
+        self._park_after_us = int(park_after_s * 1_000_000)
+        self._waiting_for_lease: list[tuple[SagaRun, Invoke]] = []
+
+    # ---- what a run asks of its host ----
+
+    def now_us(self) -> int:
+        """Database time."""
+        return self._clock.now_us()
+
+    def mark_dirty(self, run: SagaRun) -> None:
+        """The run has something to write."""
+        self._gates.mark_dirty(run)
+
+    def carry_out(self, run: SagaRun, effect: Effect) -> None:
+        """Does what the core asks for. Its events are durable by now."""
+        if isinstance(effect, Invoke):
+            self._invoke(run, effect)
+        elif isinstance(effect, SetTimer):
+            delay_s = min(self._clock.seconds_until(effect.at_us), LONGEST_TIMER_S)
+            run.set_timer(effect.step, delay_s, self.fire)
+        else:
+            self._cancel(run, effect)
+
+    # ---- what happens to a run ----
+
+    def add(self, run: SagaRun) -> None:
+        """Takes a saga into memory and arms its deadline."""
+        self.runs[run.saga_id] = run
+        self._arm_deadline(run)
+
+    def feed(self, run: SagaRun, given: Input) -> None:
+        """Tells the core. A defect of the program costs this saga its place in memory, and no other saga anything."""
+        try:
+            run.feed(given)
+            self._park_if_idle(run)
+        except Exception:
+            log.exception("saga_defect", saga_id=str(run.saga_id), input=type(given).__name__)
+            self.defects[run.saga_id] = self.defects.get(run.saga_id, 0) + 1
+            self.drop(run)
+            self._gates.orphaned()
+
+    def fire(self, run: SagaRun, given: TimerFired) -> None:
+        """A timer came due."""
+        at_us = run.state.steps[given.step].timer_us
+        if at_us is not None and self._clock.now_us() < at_us:
+            # Timers run by the node's clock, the core by the database's: they differ a little.
+            run.set_timer(given.step, min(self._clock.seconds_until(at_us) + 0.001, LONGEST_TIMER_S), self.fire)
+            return
+        self.feed(run, given)
+
+    def written(self, run: SagaRun) -> None:
+        """A checkpoint of the run is durable."""
+        released = run.written()
+        self._watches.tell(run.saga_id, run.durable_seq, run.durable_status)
+        self._gates.progressed(run.saga_id)
+        if released:
+            self.drop(run)
+            self.defects.pop(run.saga_id, None)
+        else:
+            self._park_if_idle(run)
+
+    def refused(self, run: SagaRun) -> None:
+        """The store holds another history of the saga: whatever is in memory is wrong."""
+        run.was_refused = True
+        self.drop(run)
+        if not run.is_new:
+            self._gates.orphaned()
+
+    def drop(self, run: SagaRun) -> None:
+        """Forgets a run; the store is untouched."""
+        if self.runs.get(run.saga_id) is run:
+            del self.runs[run.saga_id]
+        run.drop()
+
+    def drop_all(self) -> None:
+        """The node owns nothing any more."""
+        self._waiting_for_lease.clear()
+        for run in list(self.runs.values()):
+            self.drop(run)
+
+    def lease_renewed(self) -> None:
+        """Issues the calls that waited for the lease."""
+        waiting, self._waiting_for_lease = self._waiting_for_lease, []
+        for run, invoke in waiting:
+            self._invoke(run, invoke)
+
+    def give_requests(self, requests: list[SagaRequest]) -> None:
+        """Feeds requests from elsewhere, each once."""
+        for request in requests:
+            run = self.runs.get(request.saga_id)
+            if run is None or request.number in run.seen_requests:
+                continue
+            run.seen_requests.add(request.number)
+            if request.kind == "cancel":
+                self.feed(run, CancelRequested(request.number))
+            else:
+                log.error("request_kind_unknown", saga_id=str(request.saga_id), kind=request.kind)
+
+    def attempts_under_way(self) -> list[asyncio.Task[None]]:
+        """The tasks of all attempts in flight."""
+        return [task for run in self.runs.values() for task in run.attempts.values()]
+
+    # ---- attempts ----
+
+    def _invoke(self, run: SagaRun, invoke: Invoke) -> None:
+        if run.dropped or self.draining:
+            return  # the next owner asks for it again
+        if not self._gates.may_call():
+            self._waiting_for_lease.append((run, invoke))
+            return
+        task = asyncio.get_running_loop().create_task(self._attempt(run, invoke))
+        run.attempts[invoke.step] = task
+
+    async def _attempt(self, run: SagaRun, invoke: Invoke) -> None:
+        try:
+            told = await attempt(run, invoke, self._participants)
+        except asyncio.CancelledError:
+            run.attempts.pop(invoke.step, None)
+            if not run.dropped:
+                self.feed(run, AttemptCancelled(invoke.step, invoke.phase))
+            raise
+        except Exception:
+            log.exception("attempt_defect", saga_id=str(run.saga_id), step=run.names[invoke.step])
+            self.defects[run.saga_id] = self.defects.get(run.saga_id, 0) + 1
+            self.drop(run)
+            self._gates.orphaned()
+            return
+        run.attempts.pop(invoke.step, None)
+        if isinstance(told, Outcome):
+            # A newer epoch exists: the saga is another's, or the answer is a lie. The store knows.
+            log.warning("stale_epoch", saga_id=str(run.saga_id), step=run.names[invoke.step], epoch=run.epoch)
+            self.drop(run)
+            self._gates.orphaned()
+            return
+        self.feed(run, told)
+
+    def _cancel(self, run: SagaRun, effect: CancelAttempt) -> None:
+        task = run.attempts.get(effect.step)
+        if task is not None:
+            task.cancel()
+            return
+        # It ended, or was never issued: say so once the core is not in the middle of a transition.
+        asyncio.get_running_loop().call_soon(self.feed, run, AttemptCancelled(effect.step, effect.phase))
+
+    # ---- waiting ----
+
+    def _arm_deadline(self, run: SagaRun) -> None:
+        if run.state.status is not SagaStatus.RUNNING or run.state.deadline_noted:
+            return
+        delay_s = min(self._clock.seconds_until(run.state.deadline_us) + 0.001, LONGEST_TIMER_S)
+        run.deadline_timer = asyncio.get_running_loop().call_later(delay_s, self._deadline, run)
+
+    def _deadline(self, run: SagaRun) -> None:
+        if run.dropped:
+            return
+        self.feed(run, DeadlineReached())
+        if not run.dropped:
+            self._arm_deadline(run)
+
+    def _park_if_idle(self, run: SagaRun) -> None:
+        due_us = run.due_us()
+        if due_us is not None and due_us - self._clock.now_us() > self._park_after_us:
+            run.park(due_us)

@@ -1,0 +1,360 @@
+"""The engine of one node: its identity, its background services, and the door for the RPC services."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import structlog
+from google.protobuf.message import Message
+
+from orchestrator.core.events import Failure, RequestConsumed
+from orchestrator.core.inputs import Resumed
+from orchestrator.definitions.errors import PayloadError
+from orchestrator.definitions.model import Definition
+from orchestrator.definitions.registry import Registry
+from orchestrator.engine.api import Draining, OverCapacity, SagaView, Standing
+from orchestrator.engine.clock import DatabaseClock
+from orchestrator.engine.dispatch import Dispatcher, Gates
+from orchestrator.engine.follow import Follower
+from orchestrator.engine.ids import uuid7
+from orchestrator.engine.journal import JournalError, decode
+from orchestrator.engine.lease import LeaseKeeper
+from orchestrator.engine.ports import (
+    Batch,
+    Checkpoint,
+    NodeFenced,
+    Participants,
+    SagaRequest,
+    Started,
+    Store,
+    StoredSaga,
+    StoreUnavailable,
+)
+from orchestrator.engine.resume import give_up, release, resume_run
+from orchestrator.engine.run import SagaRun
+from orchestrator.engine.settings import EngineSettings
+from orchestrator.engine.starts import Starter
+from orchestrator.engine.takeover import Takeover
+from orchestrator.engine.watches import Watches
+from orchestrator.engine.writer import GroupWriter
+
+log = structlog.get_logger(__name__)
+
+MAX_DEFECTS: Final = 3
+"""Defects of the program that one saga may meet on a node before it is stuck."""
+FIRST_RETRY_S: Final = 0.2
+LAST_RETRY_S: Final = 2.0
+OVER_CAPACITY_DELAY_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Clock and randomness, injected."""
+
+    monotonic_s: Callable[[], float]
+    random_bytes: Callable[[int], bytes] = os.urandom
+
+
+class Engine:
+    """Implements :class:`orchestrator.engine.api.SagaEngine`. ``start`` and ``stop`` may each be called twice."""
+
+    def __init__(
+        self,
+        store: Store,
+        participants: Participants,
+        registry: Registry,
+        settings: EngineSettings,
+        *,
+        sources: Sources,
+        on_health: Callable[[bool], None],
+    ) -> None:
+        self._store = store
+        self._registry = registry
+        self._settings = settings
+        self._sources = sources
+        self._on_health = on_health
+        self._healthy = False
+        self._clock = DatabaseClock(sources.monotonic_s)
+        self._watches = Watches(store, settings.watch_interval_s, self.has_run)
+        self._dispatcher = Dispatcher(
+            participants,
+            self._clock,
+            self._watches,
+            Gates(lambda: self._lease.is_held, self._mark_dirty, self._progressed, self._orphaned),
+            park_after_s=settings.park_after_s,
+        )
+        self._writer = GroupWriter(
+            store,
+            max_items=settings.max_batch_items,
+            max_bytes=settings.max_batch_bytes,
+            written=self._dispatcher.written,
+            refused=self._dispatcher.refused,
+            fenced=self._fenced,
+        )
+        self._lease = LeaseKeeper(
+            store,
+            self._clock,
+            ttl_s=settings.lease_ttl_s,
+            interval_s=settings.renew_interval_s,
+            on_change=self._lease_changed,
+            on_fenced=self._fenced,
+        )
+        self._starter = Starter(
+            store, self._dispatcher, settings.core, self._new_id, timeout_s=settings.start_timeout_s
+        )
+        self._follower = Follower(store, registry, self._watches, self._dispatcher.runs.get)
+        self._takeover: Takeover | None = None
+        self._services: list[asyncio.Task[None]] = []
+        self._side_tasks: set[asyncio.Task[None]] = set()
+        self._rejoining = False
+
+    # ---- life ----
+
+    @property
+    def node_id(self) -> UUID | None:
+        """This incarnation; None while the node holds no lease and seeks a new one."""
+        return self._lease.node_id
+
+    @property
+    def room(self) -> int:
+        """How many more sagas may be taken into memory."""
+        return 0 if self._dispatcher.draining else self._settings.max_sagas - len(self._dispatcher.runs)
+
+    async def begin(self) -> None:
+        """Registers definitions and node, and starts the services.
+
+        Raises ``SchemaUnknown``, ``DefinitionChanged`` and ``StoreUnavailable``.
+        """
+        if self._services:
+            return
+        await self._store.check_schema()
+        known = [(definition.name, definition.version, definition.digest) for definition in self._registry]
+        self._starter.definition_ids = dict(await self._store.register_definitions(known))
+        self._takeover = Takeover(
+            self._store,
+            self._settings,
+            self,
+            definition_ids=list(self._starter.definition_ids.values()),
+            on_fenced=self._fenced,
+            monotonic_s=self._sources.monotonic_s,
+        )
+        await self._join()
+        services = (
+            self._writer.run(),
+            self._lease.run(),
+            self._takeover.run(),
+            self._takeover.listen(),
+            self._watches.run(),
+        )
+        self._services = [asyncio.get_running_loop().create_task(service) for service in services]
+        for service in self._services:
+            service.add_done_callback(_report_death)
+
+    async def stop(self) -> None:
+        """Clean shutdown: takes nothing new, lets attempts end, writes what is to be written, hands the sagas over."""
+        if not self._services or self._dispatcher.draining:
+            return
+        self._dispatcher.draining = True
+        self._set_health(healthy=False)
+        under_way = self._dispatcher.attempts_under_way()
+        if under_way:
+            await asyncio.wait(under_way, timeout=self._settings.drain_grace_s)
+        await self._writer.flush(self._settings.drain_grace_s)
+        self._dispatcher.drop_all()
+        self._watches.interrupt()
+        node_id = self.node_id
+        self._lease.lose()
+        for service in self._services:
+            service.cancel()
+        await asyncio.gather(*self._services, *self._side_tasks, return_exceptions=True)
+        if node_id is not None:
+            try:
+                released = await self._store.release_node(node_id)
+                log.info("node_released", node=str(node_id), sagas=released)
+            except StoreUnavailable as error:
+                log.warning("node_not_released", node=str(node_id), error=str(error))
+
+    async def _join(self) -> None:
+        node_id = self._new_id()
+        self._starter.incarnation = await self._store.incarnation()
+        await self._lease.register(node_id, self._settings.node_name, list(self._starter.definition_ids.values()))
+        self._writer.node_id = node_id
+        log.info("node_joined", node=str(node_id), name=self._settings.node_name)
+        self._set_health(healthy=True)
+        if self._takeover is not None:
+            self._takeover.check_owned()
+
+    def _fenced(self, node_id: UUID) -> None:
+        """Another node took everything over. This one forgets what it knew and joins again as a new incarnation."""
+        if node_id != self.node_id or self._rejoining or self._dispatcher.draining:
+            return
+        self._rejoining = True
+        self._lease.lose()
+        self._writer.clear()
+        self._dispatcher.drop_all()
+        self._spawn(self._rejoin())
+
+    async def _rejoin(self) -> None:
+        delay_s = FIRST_RETRY_S
+        try:
+            while not self._dispatcher.draining:
+                try:
+                    await self._join()
+                    return
+                except StoreUnavailable as error:
+                    log.warning("rejoin_postponed", error=str(error))
+                    await asyncio.sleep(delay_s)
+                    delay_s = min(delay_s * 2, LAST_RETRY_S)
+        finally:
+            self._rejoining = False
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._side_tasks.add(task)
+        task.add_done_callback(self._side_tasks.discard)
+        task.add_done_callback(_report_death)
+
+    # ---- the door ----
+
+    async def start(self, definition: Definition, saga_input: Message, *, caller: str, request_id: str) -> Started:
+        """See :meth:`orchestrator.engine.api.SagaEngine.start`."""
+        if self._dispatcher.draining or not self._lease.is_held:
+            raise Draining("this node is shutting down or holds no lease")
+        if not self._writer.store_answers:
+            raise StoreUnavailable("the store does not answer; nothing was stored")
+        if self.room <= 0:
+            raise OverCapacity(OVER_CAPACITY_DELAY_S)
+        return await self._starter.start(definition, saga_input, caller=caller, request_id=request_id)
+
+    async def wait(self, saga_id: UUID, timeout_s: float) -> Standing | None:
+        """See :meth:`orchestrator.engine.api.SagaEngine.wait`."""
+        return await self._follower.wait(saga_id, timeout_s)
+
+    def follow(self, saga_id: UUID, after_seq: int) -> AsyncIterator[int]:
+        """See :meth:`orchestrator.engine.api.SagaEngine.follow`."""
+        return self._follower.follow(saga_id, after_seq)
+
+    async def view(self, saga_id: UUID) -> SagaView | None:
+        """See :meth:`orchestrator.engine.api.SagaEngine.view`."""
+        return await self._follower.view(saga_id)
+
+    async def cancel(self, saga_id: UUID, *, caller: str, request_id: str, timeout_s: float) -> Failure | None:
+        """See :meth:`orchestrator.engine.api.SagaEngine.cancel`."""
+        number = await self._store.add_request(saga_id, caller, request_id, "cancel")
+        if self._takeover is not None:
+            self._takeover.wake()
+        watch = self._watches.open(saga_id)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    entry = await self._store.request_outcome(saga_id, number)
+                    if entry is not None:
+                        event = decode((), entry.kind, entry.attributes)
+                        assert isinstance(event, RequestConsumed), "request_outcome returns only such entries"
+                        return event.refusal
+                    if watch.interrupted:
+                        raise TimeoutError
+                    if watch.is_over:
+                        return Failure(0, "SAGA_STATE", "the saga ended before the request reached it")
+                    await watch.changed.wait()
+                    watch.changed.clear()
+        finally:
+            self._watches.close(saga_id, watch)
+
+    # ---- what takeover asks ----
+
+    def has_run(self, saga_id: UUID) -> bool:
+        """Whether the saga is in this node's memory."""
+        return saga_id in self._dispatcher.runs
+
+    def has_moved(self, saga_id: UUID) -> bool:
+        """Whether the saga got on since it was claimed, or has left."""
+        run = self._dispatcher.runs.get(saga_id)
+        return run is None or run.durable_seq > run.resumed_seq
+
+    def give_requests(self, requests: list[SagaRequest]) -> None:
+        """Requests from elsewhere, for sagas of this node."""
+        self._dispatcher.give_requests(requests)
+
+    def adopt(self, stored: StoredSaga) -> None:
+        """Takes a saga that the store holds for this node into memory, and goes on with it."""
+        definition = self._registry.find_digest(stored.digest)
+        saga_id = str(stored.saga_id)
+        if definition is None:
+            log.warning("definition_missing", saga_id=saga_id, definition=stored.definition, version=stored.version)
+            self._spawn(self._write_alone(release(stored, self._soon_us())))
+            return
+        if self._dispatcher.defects.get(stored.saga_id, 0) >= MAX_DEFECTS:
+            message = "advancing the saga fails again and again; the node's log has the traceback"
+            self._spawn(self._write_alone(give_up(stored, "ENGINE_DEFECT", message, self._clock.now_us())))
+            return
+        try:
+            run = resume_run(definition, stored, self._dispatcher, self._settings.core)
+        except JournalError as error:
+            # A newer program wrote it: leave the saga to a node that can read it.
+            log.warning("journal_unreadable", saga_id=saga_id, error=str(error))
+            self._spawn(self._write_alone(release(stored, self._soon_us())))
+            return
+        except PayloadError as error:
+            log.warning("input_unreadable", saga_id=saga_id, error=str(error))
+            stuck = give_up(stored, "INPUT_UNREADABLE", str(error), self._clock.now_us())
+            self._spawn(self._write_alone(stuck))
+            return
+        log.info("saga_resumed", saga_id=saga_id, node=str(self.node_id), epoch=stored.epoch, seq=stored.last_seq)
+        self._dispatcher.add(run)
+        self._dispatcher.feed(run, Resumed())
+
+    async def _write_alone(self, checkpoint: Checkpoint) -> None:
+        """For a saga that is not in memory. If it fails, the saga is found again among those that the node owns."""
+        node_id = self.node_id
+        if node_id is None:
+            return
+        try:
+            await self._store.commit(node_id, Batch(checkpoints=(checkpoint,)))
+        except NodeFenced:
+            self._fenced(node_id)
+        except StoreUnavailable as error:
+            log.warning("release_postponed", saga_id=str(checkpoint.saga_id), error=str(error))
+            self._orphaned()
+
+    # ---- gates ----
+
+    def _new_id(self) -> UUID:
+        now_us = self._clock.now_us()
+        if now_us == 0:  # before the first answer of the database: a random id sorts nowhere, and only names the node
+            return uuid.UUID(bytes=self._sources.random_bytes(16), version=4)
+        return uuid7(now_us, self._sources.random_bytes)
+
+    def _soon_us(self) -> int:
+        return self._clock.now_us() + int(self._settings.core.blocked_retry_s * 1_000_000)
+
+    def _mark_dirty(self, run: SagaRun) -> None:
+        self._writer.mark_dirty(run)
+
+    def _progressed(self, saga_id: UUID) -> None:
+        if self._takeover is not None:
+            self._takeover.note_progress(saga_id)
+
+    def _orphaned(self) -> None:
+        if self._takeover is not None:
+            self._takeover.check_owned()
+
+    def _lease_changed(self, renewed: bool) -> None:
+        self._set_health(healthy=renewed and not self._dispatcher.draining)
+        if renewed:
+            self._dispatcher.lease_renewed()
+
+    def _set_health(self, *, healthy: bool) -> None:
+        if healthy != self._healthy:
+            self._healthy = healthy
+            log.info("node_health", node=str(self.node_id), healthy=healthy)
+            self._on_health(healthy)
+
+
+def _report_death(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        log.critical("service_died", error=repr(task.exception()))
