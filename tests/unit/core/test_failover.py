@@ -1,0 +1,84 @@
+"""A saga claimed under a raised incarnation: its journal may lack its end, so every step may have run."""
+
+from orchestrator.core.inputs import CancelRequested
+from orchestrator.core.outcome import Outcome
+from orchestrator.core.state import SagaStatus
+from tests.unit.core.build import Node, P, Play, saga
+
+LINE = (Node("a"), Node("b", after="a"), Node("c", after="b"))
+
+
+def test_successes_are_called_again_in_order_under_their_keys() -> None:
+    play = Play(saga(*LINE))
+    play.ends("a")
+    play.ends("b")
+    play.claim(incarnation=1)
+    assert play.state.unsure
+    for name in ("a", "b", "c"):
+        assert play.asked() == [f"{name}.action"]
+        play.ends(name)
+    assert play.state.status is SagaStatus.COMPLETED
+
+
+def test_a_plain_claim_doubts_nothing() -> None:
+    play = Play(saga(*LINE))
+    play.ends("a")
+    play.claim()
+    assert not play.state.unsure
+    assert play.asked() == ["b.action"]
+
+
+def test_superseded_means_already_undone_so_everything_is_undone() -> None:
+    play = Play(saga(*LINE))
+    for name in ("a", "b"):
+        play.ends(name)
+    play.claim(incarnation=1)
+    play.ends("a", Outcome.SUPERSEDED)
+    # b and c may have run in the end of the journal that was lost; their undo leaves a tombstone if they did not.
+    assert (play.said(), play.asked()) == (["CompensationStarted a"], ["c.compensation"])
+    for name in ("c", "b", "a"):
+        play.ends(name)
+    assert play.state.status is SagaStatus.COMPENSATED
+
+
+def test_superseded_without_a_failover_is_a_defect_somewhere() -> None:
+    play = Play(saga(*LINE))
+    play.ends("a", Outcome.SUPERSEDED)
+    assert play.said() == ["SagaStuck a"]
+
+
+def test_the_pivot_counts_as_past() -> None:
+    play = Play(saga(Node("a"), Node("p", P, "a")))
+    play.claim(incarnation=1)
+    play.give(CancelRequested(1))
+    assert play.state.status is SagaStatus.RUNNING
+    play.ends("a", Outcome.REJECTED)
+    assert play.said() == ["StepRejected a", "SagaStuck a"]
+
+
+def test_a_superseded_compensatable_step_says_that_the_pivot_is_not_past() -> None:
+    play = Play(saga(Node("a"), Node("p", P, "a")))
+    play.claim(incarnation=1)
+    play.ends("a", Outcome.SUPERSEDED)
+    assert play.asked() == ["a.compensation"]
+    play.ends("a")
+    assert play.state.status is SagaStatus.COMPENSATED
+    assert [step.status.name for step in play.state.steps] == ["COMPENSATED", "SKIPPED"]
+
+
+def test_a_superseded_pivot_never_took_effect() -> None:
+    play = Play(saga(Node("a"), Node("p", P, "a")))
+    play.ends("a")
+    play.claim(incarnation=1)
+    play.ends("a")
+    play.ends("p", Outcome.SUPERSEDED)
+    assert play.asked() == ["a.compensation"]
+
+
+def test_the_way_back_goes_on_as_it_was() -> None:
+    play = Play(saga(*LINE))
+    play.ends("a")
+    play.ends("b", Outcome.REJECTED)
+    play.claim(incarnation=1)
+    assert not play.state.unsure
+    assert play.asked() == ["a.compensation"]
