@@ -7,7 +7,7 @@ from typing import Any, Final
 from orchestrator.core import events as ev
 from orchestrator.core.definition import SagaSpec, StepKind
 from orchestrator.core.events import Event, Phase
-from orchestrator.core.graph import DONE, can_be_cut_short, needs_intent
+from orchestrator.core.graph import DONE, ancestors, can_be_cut_short, needs_intent
 from orchestrator.core.state import INCARNATION_SHIFT, SagaState, SagaStatus, StepState, StepStatus
 
 
@@ -195,7 +195,7 @@ def _step_compensated(spec: SagaSpec, state: SagaState, event: ev.StepCompensate
         failure=state.steps[event.step].failure,
     )
     steps = [*state.steps[: event.step], step, *state.steps[event.step + 1 :]]
-    for before in spec.steps[event.step].predecessors:
+    for before in ancestors(spec, event.step):
         if steps[before].status is StepStatus.COMPENSATING:
             steps[before] = replace(steps[before], budget_from_us=at_us)  # its turn may have come
     return replace(state, steps=tuple(steps))

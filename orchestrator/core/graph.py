@@ -33,12 +33,36 @@ def is_past_pivot(spec: SagaSpec, state: SagaState) -> bool:
     }
 
 
+def ancestors(spec: SagaSpec, index: int) -> frozenset[int]:
+    """Every step that must be done before this one is called."""
+    return _reach(index, [step.predecessors for step in spec.steps])
+
+
+def descendants(spec: SagaSpec, index: int) -> frozenset[int]:
+    """Every step that is called only once this one is done."""
+    return _reach(index, [step.successors for step in spec.steps])
+
+
+def _reach(index: int, edges: list[tuple[int, ...]]) -> frozenset[int]:
+    found: set[int] = set()
+    ahead = list(edges[index])
+    while ahead:
+        step = ahead.pop()
+        if step not in found:
+            found.add(step)
+            ahead.extend(edges[step])
+    return frozenset(found)
+
+
 def may_be_undone(spec: SagaSpec, state: SagaState, index: int) -> bool:
-    """Reverse order: a step is undone once nothing that followed from it is in effect, or may still take effect."""
+    """Reverse order: a step is undone once nothing that followed from it is in effect, or may still take effect.
+
+    That is more than its successors: between two steps may stand one that has nothing to undo.
+    """
     if state.steps[index].status is not StepStatus.COMPENSATING or state.steps[index].in_flight is not None:
         return False
     return all(
         state.steps[after].in_flight is None
         and state.steps[after].status not in {StepStatus.COMPENSATING, StepStatus.RUNNING}
-        for after in spec.steps[index].successors
+        for after in descendants(spec, index)
     )

@@ -47,6 +47,18 @@ def test_a_refusal_without_proof_is_unknown_at_once() -> None:
     assert (play.said(), play.asked()) == (["StepUnknown a", "CompensationStarted a"], ["a.compensation"])
 
 
+def test_order_holds_through_steps_that_have_nothing_to_undo() -> None:
+    play = Play(saga(Node("a"), Node("q", Q, "a"), Node("b", after="q"), Node("c", after="b")))
+    for name in ("a", "q", "b"):
+        play.ends(name)
+    play.ends("c", Outcome.REJECTED)
+    assert play.asked() == ["b.compensation"], "b follows from a, through q"
+    play.ends("b", after_s=1000)
+    assert play.asked() == ["a.compensation"]
+    play.ends("a", Outcome.UNKNOWN)
+    assert play.said() == ["AttemptFailed a"], "its time budget began when its turn came"
+
+
 def test_parallel_branches_are_cancelled_first_and_undone_only_after_they_ended() -> None:
     play = Play(saga(Node("a"), Node("b", after="a"), Node("c", after="a"), Node("d", after="a")))
     play.ends("a")
