@@ -71,7 +71,7 @@ def _attempt_ended(move: Move, given: given_.AttemptEnded) -> None:
         ON_OUTCOME[given.outcome](move, given)
 
 
-def _is_awaited(move: Move, given: given_.AttemptEnded) -> bool:
+def _is_awaited(move: Move, given: given_.AttemptEnded | given_.BuildFailed) -> bool:
     """Whether the end decides anything: once a saga turned around, the end of a cancelled action does not."""
     if move.state.status is SagaStatus.RUNNING or given.phase is Phase.COMPENSATION:
         return True
@@ -112,7 +112,8 @@ def _step_settled(move: Move, given: given_.StepSettled) -> None:
 def _build_failed(move: Move, given: given_.BuildFailed) -> None:
     if move.state.steps[given.step].in_flight is given.phase:
         move.touch(given.step, in_flight=None, timer_us=None)
-        move.get_stuck(given.step, given.phase, given.failure)
+        if _is_awaited(move, given):
+            move.get_stuck(given.step, given.phase, given.failure)
 
 
 def _timer_fired(move: Move, given: given_.TimerFired) -> None:

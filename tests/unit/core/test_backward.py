@@ -81,6 +81,14 @@ def test_waiting_branches_are_undone_without_being_called_again() -> None:
     assert play.asked() == ["a.compensation"]
 
 
+def test_a_request_that_cannot_be_built_does_not_stop_the_way_back() -> None:
+    play = Play(saga(Node("a"), Node("b")))
+    play.ends("b", Outcome.REJECTED)
+    assert play.asked() == ["a.cancel"]
+    play.give(BuildFailed(0, Phase.ACTION, Failure(0, "BUILDER_FAILED", "")))
+    assert (play.said(), play.asked()) == ([], ["a.compensation"])
+
+
 def test_a_compensation_that_cannot_be_built_stops_the_saga() -> None:
     play = Play(saga(Node("a"), Node("b", after="a")))
     play.ends("a")
