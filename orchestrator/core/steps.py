@@ -114,8 +114,10 @@ def _blocked(move: Move, given: AttemptEnded) -> None:
 
 
 def _superseded(move: Move, given: AttemptEnded) -> None:
-    if given.phase is Phase.ACTION and move.state.unsure:
-        # The lost end of the journal had turned around already, and this step was undone.
+    retriable = move.spec.steps[given.step].kind is StepKind.RETRIABLE
+    if given.phase is Phase.ACTION and move.state.unsure and not retriable:
+        # The lost end of the journal had turned around already, and this step was undone. A retriable step never is:
+        # an operator settled it by hand, past the pivot.
         move.turn_around(CompensationCause.STEP_FAILED, given.step, _failure(given))
     else:
         move.get_stuck(given.step, given.phase, _failure(given))

@@ -3,7 +3,7 @@
 from orchestrator.core.inputs import CancelRequested
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.state import SagaStatus
-from tests.unit.core.build import Node, P, Play, saga
+from tests.unit.core.build import Node, P, Play, R, saga
 
 LINE = (Node("a"), Node("b", after="a"), Node("c", after="b"))
 
@@ -73,6 +73,17 @@ def test_a_superseded_pivot_never_took_effect() -> None:
     play.ends("a")
     play.ends("p", Outcome.SUPERSEDED)
     assert play.asked() == ["a.compensation"]
+
+
+def test_a_superseded_retriable_step_does_not_turn_a_saga_around_whose_pivot_is_done() -> None:
+    play = Play(saga(Node("a"), Node("p", P, "a"), Node("r", R, "p")))
+    for name in ("a", "p"):
+        play.ends(name)
+    play.claim(incarnation=1)
+    for name in ("a", "p"):
+        play.ends(name)
+    play.ends("r", Outcome.SUPERSEDED)
+    assert play.said() == ["SagaStuck r"]
 
 
 def test_the_way_back_goes_on_as_it_was() -> None:
