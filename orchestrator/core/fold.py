@@ -75,7 +75,7 @@ def _saga_claimed(spec: SagaSpec, state: SagaState, event: ev.SagaClaimed, at_us
 def _doubt_successes(spec: SagaSpec, steps: list[StepState], at_us: int) -> None:
     """After a lossy failover the journal may lack its end: call everything again, in order, under the same keys."""
     for index, step in enumerate(steps):
-        if step.status in {StepStatus.SUCCEEDED, StepStatus.RUNNING, StepStatus.UNKNOWN}:
+        if step.status in {StepStatus.PENDING, StepStatus.SUCCEEDED, StepStatus.RUNNING, StepStatus.UNKNOWN}:
             doubtful = not can_be_cut_short(spec.steps[index])
             steps[index] = replace(
                 step, status=StepStatus.PENDING, response=None, counted_attempts=0, had_unknown=doubtful
@@ -170,6 +170,8 @@ def _turned(spec: SagaSpec, state: SagaState, index: int, at_us: int) -> StepSta
         return replace(step, timer_us=None)  # only its end tells whether there is something to undo
     elif step.status is StepStatus.SUCCEEDED and kind is StepKind.COMPENSATABLE:
         return _undoing(step, at_us)
+    elif step.status is StepStatus.PENDING and kind is StepKind.COMPENSATABLE and state.unsure:
+        return step  # it may have run, and nobody can say
     if step.status in {StepStatus.PENDING, StepStatus.RUNNING}:
         return replace(step, status=StepStatus.SKIPPED, timer_us=None, next_attempt_us=0, blocked=None)
     return step

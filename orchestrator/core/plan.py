@@ -34,7 +34,7 @@ def _plan_forward(move: Move) -> None:
 
 def _plan_backward(move: Move) -> None:
     for index, step in enumerate(move.state.steps):
-        if step.status is StepStatus.RUNNING and step.in_flight is None:
+        if step.status in {StepStatus.PENDING, StepStatus.RUNNING} and step.in_flight is None:
             # Without a barrier, and cut off by a crash: nobody can say whether there is something to undo.
             failure = Failure(0, "OUTCOME_UNKNOWN", "the participant keeps no barrier, and an attempt was cut off")
             move.record(ev.StepUnknown(index, 0, failure, 0))

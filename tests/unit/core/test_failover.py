@@ -86,6 +86,24 @@ def test_a_superseded_retriable_step_does_not_turn_a_saga_around_whose_pivot_is_
     assert play.said() == ["SagaStuck r"]
 
 
+def test_without_a_barrier_nobody_can_say_whether_a_lost_call_took_effect() -> None:
+    play = Play(saga(Node("a"), Node("n", after="a", barrier=False)))
+    play.ends("a")
+    play.claim(incarnation=1, lost=1)
+    play.ends("a", Outcome.SUPERSEDED)
+    assert play.state.status is SagaStatus.STUCK, "n may have run in the part of the journal that was lost"
+    assert play.said() == ["CompensationStarted a", "StepUnknown n", "SagaStuck n"]
+
+
+def test_without_a_barrier_a_rejection_after_a_lost_call_proves_nothing() -> None:
+    play = Play(saga(Node("a"), Node("n", after="a", barrier=False)))
+    play.ends("a")
+    play.claim(incarnation=1, lost=1)
+    play.ends("a")
+    play.ends("n", Outcome.REJECTED)
+    assert play.said() == ["StepUnknown n", "SagaStuck n"]
+
+
 def test_the_way_back_goes_on_as_it_was() -> None:
     play = Play(saga(*LINE))
     play.ends("a")
