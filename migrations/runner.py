@@ -20,10 +20,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, make_url, text
+from sqlalchemy import Connection, MetaData, inspect, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
+
+from migrations.privileges import grants
 
 LOCATION: Final = Path(__file__).parent
 VERSIONS: Final = LOCATION / "versions"
@@ -110,6 +112,15 @@ async def upgrade(database_url: str, chain: str, revision: str = "head") -> None
         await connection.commit()
 
 
+async def grant(database_url: str, role: str) -> None:
+    """Gives an existing login role the rows of a migrated database, and nothing of its schema. Repeatable."""
+    async with _connect(database_url) as connection:
+        tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
+        for statement in grants(role, tables):
+            await connection.execute(text(statement))
+        await connection.commit()
+
+
 def _config(chain: str, **options: Any) -> Config:
     versions = VERSIONS / chain
     if not versions.is_dir():
@@ -163,12 +174,19 @@ async def _exclusive(guard: AsyncConnection) -> AsyncIterator[None]:
     await guard.rollback()
 
 
+async def _upgrade_and_grant(database_url: str, arguments: argparse.Namespace) -> None:
+    await upgrade(database_url, arguments.chain, arguments.revision)
+    if arguments.role is not None:
+        await grant(database_url, arguments.role)
+
+
 def main() -> None:
     """The command. Exits with 2 if it is used wrongly."""
     parser = argparse.ArgumentParser(prog="python -m migrations.runner", description=__doc__)
     parser.add_argument("action", choices=("upgrade", "current", "head", "sql", "chains"))
     parser.add_argument("chain", nargs="?", choices=chains())
     parser.add_argument("--revision", default="head", help="for upgrade: where to stop (default: head)")
+    parser.add_argument("--role", help="for upgrade: the login role that the program uses, granted what it needs")
     arguments = parser.parse_args()
     if arguments.action == "chains":
         sys.stdout.write("\n".join(chains()) + "\n")
@@ -179,7 +197,7 @@ def main() -> None:
         parser.error("set DATABASE_URL to the database, such as postgresql://user:password@host/name")
     match arguments.action:
         case "upgrade":
-            asyncio.run(upgrade(os.environ["DATABASE_URL"], arguments.chain, arguments.revision))
+            asyncio.run(_upgrade_and_grant(os.environ["DATABASE_URL"], arguments))
         case "current":
             sys.stdout.write(f"{asyncio.run(current(os.environ['DATABASE_URL'], arguments.chain)) or 'empty'}\n")
         case "head":
