@@ -118,8 +118,12 @@ def _build_failed(move: Move, given: given_.BuildFailed) -> None:
 
 def _timer_fired(move: Move, given: given_.TimerFired) -> None:
     step = move.state.steps[given.step]
-    if step.timer_us is not None and move.now_us >= step.timer_us:
-        move.touch(given.step, in_flight=None, timer_us=None)
+    if step.timer_us is None:
+        return
+    if move.now_us < step.timer_us:
+        move.wait(given.step, step.timer_us)  # the estimate of the database's time went back a little
+        return
+    move.touch(given.step, in_flight=None, timer_us=None)
 
 
 def _deadline_reached(move: Move, _given: given_.DeadlineReached) -> None:

@@ -4,9 +4,10 @@ import pytest
 
 from orchestrator.core import events as ev
 from orchestrator.core.backoff import CorePolicy
+from orchestrator.core.definition import RetryPolicy
 from orchestrator.core.effects import Invoke, SetTimer
 from orchestrator.core.events import Failure, Phase
-from orchestrator.core.inputs import BuildFailed, StepSettled
+from orchestrator.core.inputs import BuildFailed, StepSettled, TimerFired
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.state import SagaStatus, StepStatus
 from tests.unit.core.build import NO, SECOND, Node, P, Play, Q, R, saga
@@ -51,6 +52,17 @@ def test_an_unknown_end_is_tried_again_under_its_key_until_the_stored_response_s
     play.ends("a")
     assert play.said() == ["StepSucceeded a", "SagaCompleted"]
     assert play.step("a").attempts == 2
+
+
+def test_a_timer_that_fires_early_is_set_again() -> None:
+    play = Play(saga(Node("a", retry=RetryPolicy(initial_backoff_s=100, max_backoff_s=100))))
+    play.ends("a", Outcome.UNKNOWN)
+    at_us = play.step("a").timer_us
+    assert at_us is not None
+    play.give(TimerFired(0), after_s=(at_us - play.now_us - 1) / SECOND)
+    assert (play.events, play.effects) == ((), (SetTimer(0, at_us),))
+    play.timer("a")
+    assert play.asked() == ["a.action"]
 
 
 def test_a_pivot_is_intended_before_it_is_called() -> None:
