@@ -73,9 +73,13 @@ def _package(function: Callable[..., object]) -> str:
 def _named_values(function: Callable[..., object], node: ast.FunctionDef | ast.Lambda) -> Iterator[tuple[str, object]]:
     """Values from outside that the function names, sorted by name."""
     assert isinstance(function, FunctionType)
+    body = node.body if isinstance(node.body, list) else [node.body]
+    defaults = [default for default in (*node.args.defaults, *node.args.kw_defaults) if default is not None]
+    inside = [inner for root in (*body, *defaults) for inner in ast.walk(root)]
+    inside += [inner for inner in ast.walk(node.args) if isinstance(inner, ast.arg)]
     read: set[str] = set()
     bound: set[str] = set()  # not co_varnames: since Python 3.12 it holds a comprehension's variables too
-    for inner in ast.walk(node):
+    for inner in inside:
         if isinstance(inner, ast.Name):
             (read if isinstance(inner.ctx, ast.Load) else bound).add(inner.id)
         elif isinstance(inner, ast.arg):
@@ -160,6 +164,8 @@ def _body_form(node: ast.AST) -> Form:
 def _form(value: object) -> Form:
     if isinstance(value, ast.Constant):
         return _constant(value.value) or [type(value.value).__name__]
+    if isinstance(value, ast.JoinedStr):
+        return ["JoinedStr", [_form(part) for part in value.values if not _is_empty(part)]]
     if isinstance(value, ast.AST):
         form: list[Form] = [type(value).__name__]
         documented = isinstance(value, ast.FunctionDef | ast.ClassDef)
@@ -171,3 +177,8 @@ def _form(value: object) -> Form:
     if isinstance(value, list):
         return [_form(item) for item in value]
     return ["str", value] if isinstance(value, str) else [type(value).__name__, repr(value)]
+
+
+def _is_empty(part: ast.expr) -> bool:
+    """Some releases of Python 3.12 end the format of ``f"{x:>{n}}"`` with an empty string."""
+    return isinstance(part, ast.Constant) and part.value == ""
