@@ -27,10 +27,14 @@ def jitter(saga_id: str, step: str, attempt: int) -> float:
     return int.from_bytes(digest, "big") / (1 << 56)
 
 
-def backoff_us(policy: RetryPolicy, saga_id: str, step: str, attempt: int) -> int:
-    """Full jitter below an exponential bound (Brooker, Exponential Backoff and Jitter, 2015). ``attempt`` is from 1."""
+def backoff_us(policy: RetryPolicy, saga_id: str, step: str, *, attempt: int, counted_attempts: int) -> int:
+    """Full jitter below an exponential bound (Brooker, Exponential Backoff and Jitter, 2015). ``attempt`` is from 1.
+
+    Only counted attempts raise the bound: a participant that asks to be polled keeps its pace however often it does.
+    """
     # The exponent is bounded, as a float overflows past 1024 doublings and the bound is long reached.
-    bound = min(policy.max_backoff_s, policy.initial_backoff_s * policy.multiplier ** min(attempt - 1, 64))
+    doublings = min(max(counted_attempts - 1, 0), 64)
+    bound = min(policy.max_backoff_s, policy.initial_backoff_s * policy.multiplier**doublings)
     return int(bound * jitter(saga_id, step, attempt) * US)
 
 

@@ -77,13 +77,15 @@ def _try_again(move: Move, given: AttemptEnded) -> None:
     policy = spec.compensation_retry if given.phase is Phase.COMPENSATION else spec.retry
     # A participant that says when to come back is working on it: that spends time, not attempts.
     counted = given.outcome is Outcome.UNKNOWN or given.retry_after_us is None
-    if is_spent(policy, step.counted_attempts + counted, step.budget_from_us, move.now_us):
+    counted_attempts = step.counted_attempts + counted
+    if is_spent(policy, counted_attempts, step.budget_from_us, move.now_us):
         if given.phase is Phase.COMPENSATION:
             move.get_stuck(given.step, given.phase, _failure(given))
         else:
             _lost(move, given)
         return
-    delay_us = backoff_us(policy, move.state.saga_id, f"{spec.name}/{given.phase}", given.attempt)
+    key = f"{spec.name}/{given.phase}"
+    delay_us = backoff_us(policy, move.state.saga_id, key, attempt=given.attempt, counted_attempts=counted_attempts)
     delay_us += min(given.retry_after_us or 0, MAX_RETRY_AFTER_US)
     move.record(
         ev.AttemptFailed(

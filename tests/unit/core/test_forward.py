@@ -131,6 +131,20 @@ def test_a_retriable_step_that_cannot_go_through_is_stuck(*, spent: bool) -> Non
     assert play.state.stuck_from is SagaStatus.RUNNING
 
 
+def test_a_participant_that_names_a_delay_is_polled_at_that_pace_and_spends_no_attempts() -> None:
+    play = Play(saga(Node("a", retry=RetryPolicy(initial_backoff_s=1, max_attempts=2, budget_s=100))))
+    for poll in range(1, 9):
+        play.ends("a", Outcome.BUSY, retry_after_s=10)
+        (failed,) = play.events
+        assert isinstance(failed, ev.AttemptFailed)
+        assert (failed.attempt, failed.counted, failed.unknown) == (poll, False, False)
+        assert 10 * SECOND <= failed.next_attempt_us - play.now_us < 11 * SECOND
+        play.timer("a")
+    assert play.step("a").counted_attempts == 0
+    play.ends("a", Outcome.BUSY, retry_after_s=10, after_s=100)  # time is spent all the same
+    assert play.said()[:2] == ["StepUnknown a", "CompensationStarted a"]
+
+
 def test_a_participant_may_not_ask_for_more_than_an_hour() -> None:
     play = Play(saga(Node("a")))
     play.ends("a", Outcome.BUSY, retry_after_s=1e6)
