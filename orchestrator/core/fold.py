@@ -88,8 +88,11 @@ def _step_intended(_spec: SagaSpec, state: SagaState, event: ev.StepIntended, at
     return _set(state, event.step, step)
 
 
-def _attempt_failed(_spec: SagaSpec, state: SagaState, event: ev.AttemptFailed, _at_us: int, _epoch: int) -> SagaState:
+def _attempt_failed(_spec: SagaSpec, state: SagaState, event: ev.AttemptFailed, at_us: int, _epoch: int) -> SagaState:
     step = state.steps[event.step]
+    if step.blocked is not None:
+        # The time budget starts anew once a block ends: waiting for an operator is not the participant's failure.
+        step = replace(step, budget_from_us=at_us)
     counted = step.counted_attempts + event.counted
     changes: dict[str, Any] = {"failure": event.failure, "counted_attempts": counted}
     if event.phase is Phase.COMPENSATION:
@@ -100,13 +103,7 @@ def _attempt_failed(_spec: SagaSpec, state: SagaState, event: ev.AttemptFailed, 
 
 
 def _step_blocked(_spec: SagaSpec, state: SagaState, event: ev.StepBlocked, _at_us: int, _epoch: int) -> SagaState:
-    # The time budget starts anew once the block ends: waiting for an operator is not the participant's failure.
-    step = _ended(
-        state.steps[event.step],
-        blocked=event.failure,
-        next_attempt_us=event.next_attempt_us,
-        budget_from_us=event.next_attempt_us,
-    )
+    step = _ended(state.steps[event.step], blocked=event.failure, next_attempt_us=event.next_attempt_us)
     return _set(state, event.step, step)
 
 

@@ -78,7 +78,9 @@ def _try_again(move: Move, given: AttemptEnded) -> None:
     # A participant that says when to come back is working on it: that spends time, not attempts.
     counted = given.outcome is Outcome.UNKNOWN or given.retry_after_us is None
     counted_attempts = step.counted_attempts + counted
-    if is_spent(policy, counted_attempts, step.budget_from_us, move.now_us):
+    # A block that ends now may have lasted for days, and spent nothing.
+    budget_from_us = move.now_us if step.blocked else step.budget_from_us
+    if is_spent(policy, counted_attempts, budget_from_us, move.now_us):
         if given.phase is Phase.COMPENSATION:
             move.get_stuck(given.step, given.phase, _failure(given))
         else:

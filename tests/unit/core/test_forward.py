@@ -157,6 +157,26 @@ def test_a_busy_answer_without_a_delay_spends_an_attempt() -> None:
     assert play.said()[:2] == ["StepUnknown a", "CompensationStarted a"]
 
 
+def test_a_blocked_step_is_recorded_once_and_spends_nothing() -> None:
+    play = Play(saga(Node("a")))
+    play.ends("a", Outcome.MISCONFIGURED, failure=DENIED)
+    assert (play.said(), play.asked()) == (["StepBlocked a"], ["a.timer"])
+    for _ in range(50):
+        play.timer("a")
+        assert (play.events, play.effects) == ((), (Invoke(0, Phase.ACTION, 1),))
+        play.ends("a", Outcome.MISCONFIGURED, failure=DENIED)
+        assert (play.said(), play.asked()) == ([], ["a.timer"])
+        assert play.step("a").blocked == DENIED
+    # The block lasted far longer than the time budget, which starts anew once it ends.
+    play.timer("a")
+    play.ends("a", Outcome.UNKNOWN)
+    assert play.said() == ["AttemptFailed a"]
+    assert play.step("a").blocked is None
+    play.timer("a")
+    play.ends("a")
+    assert play.state.status is SagaStatus.COMPLETED
+
+
 def test_another_reason_for_a_block_is_recorded() -> None:
     play = Play(saga(Node("a")))
     play.ends("a", Outcome.MISCONFIGURED, failure=DENIED)
