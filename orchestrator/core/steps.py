@@ -104,10 +104,13 @@ def _try_again(move: Move, given: AttemptEnded) -> None:
 
 
 def block_step(move: Move, index: int, phase: Phase, failure: Failure) -> None:
-    """The step waits for something outside the saga. Recorded once: a block of days must not fill the journal."""
+    """The step waits for something outside the saga. Recorded once: a block of days must not fill the journal.
+
+    Once for each owner, though: an answer shows that the saga does not kill its nodes, whatever those before died of.
+    """
     at_us = move.now_us + int(move.policy.blocked_retry_s * US)
     blocked = move.state.steps[index].blocked
-    if blocked is None or blocked.reason != failure.reason:
+    if blocked is None or blocked.reason != failure.reason or move.state.stale_claims:
         move.record(ev.StepBlocked(index, phase, failure, at_us))
     else:
         move.wait(index, at_us)

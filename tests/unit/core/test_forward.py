@@ -226,6 +226,15 @@ def test_progress_between_claims_is_no_crash_loop() -> None:
     assert play.state.status is SagaStatus.RUNNING
 
 
+def test_a_saga_that_is_blocked_while_nodes_come_and_go_is_no_crash_loop() -> None:
+    play = Play(saga(Node("a")))
+    play.ends("a", Outcome.MISCONFIGURED, failure=DENIED)
+    for _ in range(20):
+        play.claim(after_s=20)
+        play.ends("a", Outcome.MISCONFIGURED, failure=DENIED)
+    assert play.state.status is SagaStatus.RUNNING
+
+
 def test_a_crash_spends_no_attempt() -> None:
     play = Play(saga(Node("a")))
     play.claim(after_s=1000)
