@@ -1,0 +1,81 @@
+"""A served probe and served participants, each on its own database."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import grpc
+import pytest
+from sqlalchemy import MetaData
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.schema import CreateTable
+
+from participants.kit import Participant, barrier_table
+from participants.kit.server import ParticipantServer
+from participants.kit.settings import Settings
+from tests.fixtures.postgres import DatabaseFactory, connect, execute
+from tests.integration.participants.calls import Caller
+from tests.integration.participants.probe import EFFECT_TABLE, Probe
+
+
+@dataclass
+class Served:
+    """A participant that listens, and its database."""
+
+    channel: grpc.aio.Channel
+    url: str
+    db: asyncpg.Connection
+
+    def caller(self, step: str = "reserve", **fields: Any) -> Caller:
+        """A step of a new saga, unless ``saga_id`` is given."""
+        return Caller(self.channel, step=step, **fields)
+
+    async def row(self, caller: Caller) -> dict[str, Any] | None:
+        """The step's barrier row."""
+        query = "SELECT * FROM saga_barrier WHERE saga_id = $1 AND step = $2"
+        record = await self.db.fetchrow(query, caller.saga_id, caller.step)
+        return None if record is None else dict(record)
+
+    async def effects(self) -> list[str]:
+        """What the probe did and kept."""
+        return [record["kind"] for record in await self.db.fetch("SELECT kind FROM effect ORDER BY kind")]
+
+
+@asynccontextmanager
+async def serving(participant: Participant, url: str, **settings: Any) -> AsyncIterator[Served]:
+    """Serves a participant in this process."""
+    server = ParticipantServer(participant, Settings(database_url=url, shutdown_grace_s=5, **settings))
+    port = await server.start()
+    db = await connect(url)
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield Served(channel, url, db)
+    finally:
+        await server.stop()
+        await db.close()
+
+
+Serve = Callable[..., Awaitable[Served]]
+
+
+async def probe_database(fresh_database: DatabaseFactory) -> str:
+    """A database with the barrier and the probe's table."""
+    url = await fresh_database("")
+    barrier = CreateTable(barrier_table(MetaData())).compile(dialect=postgresql.dialect())
+    await execute(url, str(barrier), EFFECT_TABLE)
+    return url
+
+
+@pytest.fixture
+def probe() -> Probe:
+    """The probe of this test."""
+    return Probe()
+
+
+@pytest.fixture
+async def served(probe: Probe, fresh_database: DatabaseFactory) -> AsyncIterator[Served]:
+    """The probe, served."""
+    async with serving(probe.participant(), await probe_database(fresh_database)) as found:
+        yield found
