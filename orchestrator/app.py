@@ -1,0 +1,86 @@
+"""The composition root: one node, put together from its parts and taken down in order."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import structlog
+
+from orchestrator.definitions.registry import Registry, load_modules
+from orchestrator.engine.engine import Engine, Sources
+from orchestrator.engine.ports import Store, StoreUnavailable
+from orchestrator.rpc.participants import ParticipantChannels
+from orchestrator.rpc.server import RpcServer
+from orchestrator.settings import Settings
+from orchestrator.storage.store import PostgresStore
+
+log = structlog.get_logger(__name__)
+
+FIRST_RETRY_S = 0.2
+LAST_RETRY_S = 3.0
+
+
+class Node:
+    """One orchestrator process. ``stop`` may be called twice, and after a ``start`` that failed."""
+
+    def __init__(
+        self, settings: Settings, database_url: str, *, wrap_store: Callable[[Store], Store] = lambda store: store
+    ) -> None:
+        """Needs a running event loop. Raises ``DefinitionErrors`` with everything that is wrong with the definitions.
+
+        ``wrap_store`` lets tests stand between the engine and the store.
+        """
+        self._registry: Registry = load_modules(settings.definitions)
+        self._store = PostgresStore(settings.storage(database_url))
+        store = wrap_store(self._store)
+        self._channels = ParticipantChannels(settings.targets(), settings.channels())
+        self._engine = Engine(
+            store,
+            self._channels,
+            self._registry,
+            settings.engine(),
+            sources=Sources(time.monotonic),
+            on_health=self._health_changed,
+        )
+        self._server = RpcServer(settings.rpc(), self._engine, store, self._registry)
+        self._health_task: asyncio.Task[None] | None = None
+        self.port = 0
+
+    @property
+    def engine(self) -> Engine:
+        """For tests and tools that run in the same process."""
+        return self._engine
+
+    async def start(self) -> int:
+        """Binds the port first, so that health answers, then joins the cluster; returns the bound port.
+
+        Waits for a database that is away. Raises ``SchemaUnknown`` and ``DefinitionChanged``.
+        """
+        self.port = await self._server.start()
+        delay_s = FIRST_RETRY_S
+        while True:
+            try:
+                await self._store.open()
+                await self._engine.begin()
+                return self.port
+            except StoreUnavailable as error:
+                log.warning("store_unavailable", error=str(error), retry_in_s=delay_s)
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, LAST_RETRY_S)
+
+    async def stop(self) -> None:
+        """Hands the sagas over, then lets the calls in flight end, then closes what is open."""
+        await self._engine.stop()
+        await self._server.stop()
+        await self._channels.close()
+        await self._store.close()
+
+    def _health_changed(self, healthy: bool) -> None:
+        previous = self._health_task
+
+        async def tell() -> None:
+            if previous is not None:
+                await asyncio.wait([previous])
+            await self._server.set_serving(healthy)
+
+        self._health_task = asyncio.get_running_loop().create_task(tell())
