@@ -54,8 +54,8 @@ class RpcServer:
         self._server: Final = grpc.aio.server(
             interceptors=[self._in_flight, ServingInterceptor(settings.max_message_bytes)],
             options=SERVER_OPTIONS(settings.max_message_bytes, reuse_port=settings.reuse_port),
-            # A backstop: the interceptor refuses before this does, and says why.
-            maximum_concurrent_rpcs=2 * settings.max_concurrent_rpcs,
+            # A backstop, with room for health: the interceptor refuses before this does, and says why.
+            maximum_concurrent_rpcs=2 * settings.max_concurrent_rpcs + 100,
         )
         doors = front_doors(registry)
         add_SagaServiceServicer_to_server(SagaService(engine, queries, registry, settings), self._server)
