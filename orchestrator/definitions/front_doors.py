@@ -76,7 +76,7 @@ def _check(descriptor: MethodDescriptor, definition: Definition, report: Report)
     if request.full_name != definition.input.DESCRIPTOR.full_name:
         report(
             f"its request is {request.full_name}, but the input of {definition.label} is "
-            f"{definition.input.DESCRIPTOR.full_name}; make them the same"
+            f"{definition.input.DESCRIPTOR.full_name}; make them one"
         )
     if response.full_name != output:
         report(f"its response is {response.full_name}, but the output of {definition.label} is {output}; make them one")

@@ -1,5 +1,6 @@
 """Each thing that can be wrong with a step gives its own message, at its place, and nothing else."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -139,6 +140,16 @@ def coroutine(saga: Saga[Any, Any]) -> None:
 
 def lambda_builder(saga: Saga[Any, Any]) -> None:
     saga.step(RESERVE, kind="pivot")(lambda order: ReserveRequest())
+
+
+def wrapped(saga: Saga[Any, Any]) -> None:
+    def wrapper(order: Order) -> ReserveRequest:
+        return ReserveRequest()
+
+    def step(order: Order) -> ReserveRequest:
+        return ReserveRequest()
+
+    saga.step(RESERVE, kind="pivot")(functools.wraps(step)(wrapper))
 
 
 def duplicate(saga: Saga[Any, Any]) -> None:
@@ -290,6 +301,7 @@ def option(**options: Any) -> Declare:
         (variadic, "parameter 'order' of the builder is variadic or keyword-only"),
         (coroutine, "the builder is a coroutine or generator"),
         (lambda_builder, "the builder is no plain function"),
+        (wrapped, "the builder is wrapped by another decorator"),
         (duplicate, "it is declared twice"),
         (capital, "the name 'Step' must match"),
         (no_compensation_option, "no contract says what undoes inventory.v1.InventoryService/ConfirmReservation"),
