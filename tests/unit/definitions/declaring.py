@@ -1,5 +1,6 @@
 """Sagas to try the loader on."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from payment.v1.payment_saga import PaymentService
 from orchestrator.definitions.errors import DefinitionErrors
 from orchestrator.definitions.loading import load
 from orchestrator.definitions.saga import Saga, Step
+
+Declare = Callable[[Saga[Any, Any]], object]
+"""Adds steps to a saga."""
 
 # Untyped on purpose: what is wrong here would not pass the type checker.
 RESERVE: Any = InventoryService.Reserve
@@ -40,3 +44,13 @@ def add_reserve(saga: Saga[Any, Any], **options: Any) -> Step[..., Any, Any]:
             return ReleaseRequest(order_id=order.order_id)
 
     return reserve
+
+
+def check_one_fault(declare: Declare, expected: str) -> None:
+    """One fault, at the step that was declared last."""
+    saga = new_saga()
+    declare(saga)
+    found = faults(saga)
+    assert len(found) == 1, found
+    assert expected in found[0]
+    assert found[0].startswith(f'saga "trial" v1, step "{saga.steps[-1].name}": ')

@@ -1,7 +1,5 @@
 """Each thing that can be wrong with a step gives its own message, at its place, and nothing else."""
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -24,10 +22,7 @@ from orchestrator.core.definition import RetryPolicy
 from orchestrator.core.outcome import Outcome
 from orchestrator.definitions.saga import Saga
 from tests.unit.definitions import odd_contracts as odd
-from tests.unit.definitions.declaring import CHARGE, RESERVE, add_reserve, faults, new_saga
-
-Declare = Callable[[Saga[Any, Any]], object]
-"""Adds steps to a saga."""
+from tests.unit.definitions.declaring import CHARGE, RESERVE, Declare, add_reserve, check_one_fault, faults, new_saga
 
 TEXT: Any = "inventory.v1.InventoryService/Reserve"
 
@@ -60,96 +55,6 @@ def streaming(saga: Saga[Any, Any]) -> None:
     @saga.step(Method("saga.v1.SagaService", "WatchSaga", WatchSagaRequest, WatchSagaResponse))
     def step(order: Order) -> WatchSagaRequest:
         return WatchSagaRequest()
-
-
-def wrong_return_annotation(saga: Saga[Any, Any]) -> None:
-    @saga.step(RESERVE, kind="pivot")
-    def step(order: Order) -> ReleaseRequest:
-        return ReleaseRequest()
-
-
-def no_return_annotation(saga: Saga[Any, Any]) -> None:
-    @saga.step(RESERVE, kind="pivot")
-    def step(order: Order):  # type: ignore[no-untyped-def]  # the point of the test
-        return ReserveRequest()
-
-
-def wrong_return(saga: Saga[Any, Any]) -> None:
-    @saga.step(RESERVE, kind="pivot")
-    def step(order: Order) -> ReserveRequest:
-        return ReleaseRequest()  # type: ignore[return-value]  # the point of the test
-
-
-def unannotated(saga: Saga[Any, Any]) -> None:
-    @saga.step(RESERVE, kind="pivot")
-    def step(order) -> ReserveRequest:  # type: ignore[no-untyped-def]  # the point of the test
-        return ReserveRequest()
-
-
-def unresolvable(saga: Saga[Any, Any]) -> None:
-    @saga.step(RESERVE, kind="pivot")
-    def step(order: "Nothing") -> ReserveRequest:  # type: ignore[name-defined]  # noqa: F821  (the point of the test)
-        return ReserveRequest()
-
-
-def names_no_step(saga: Saga[Any, Any]) -> None:
-    @saga.step(RESERVE, kind="pivot")
-    def step(order: Order, charge: ChargeResponse) -> ReserveRequest:
-        return ReserveRequest()
-
-
-def names_itself(saga: Saga[Any, Any]) -> None:
-    @saga.step(RESERVE, kind="pivot")
-    def step(step: ReserveResponse) -> ReserveRequest:
-        return ReserveRequest()
-
-
-def wrong_parameter(saga: Saga[Any, Any]) -> None:
-    add_reserve(saga)
-
-    @saga.step(CHARGE, kind="pivot")
-    def step(reserve: ChargeResponse) -> ChargeRequest:
-        return ChargeRequest()
-
-
-def optional_parameter(saga: Saga[Any, Any]) -> None:
-    add_reserve(saga)
-
-    @saga.step(CHARGE, kind="pivot")
-    def step(reserve: ReserveResponse | None) -> ChargeRequest:
-        return ChargeRequest()
-
-
-def defaulted(saga: Saga[Any, Any]) -> None:
-    @saga.step(RESERVE, kind="pivot")
-    def step(order: Order, hold: int = 3) -> ReserveRequest:
-        return ReserveRequest()
-
-
-def variadic(saga: Saga[Any, Any]) -> None:
-    @saga.step(RESERVE, kind="pivot")
-    def step(*order: Order) -> ReserveRequest:
-        return ReserveRequest()
-
-
-def coroutine(saga: Saga[Any, Any]) -> None:
-    @saga.step(RESERVE, kind="pivot")
-    async def step(order: Order) -> ReserveRequest:
-        return ReserveRequest()
-
-
-def lambda_builder(saga: Saga[Any, Any]) -> None:
-    saga.step(RESERVE, kind="pivot")(lambda order: ReserveRequest())
-
-
-def wrapped(saga: Saga[Any, Any]) -> None:
-    def wrapper(order: Order) -> ReserveRequest:
-        return ReserveRequest()
-
-    def step(order: Order) -> ReserveRequest:
-        return ReserveRequest()
-
-    saga.step(RESERVE, kind="pivot")(functools.wraps(step)(wrapper))
 
 
 def duplicate(saga: Saga[Any, Any]) -> None:
@@ -235,28 +140,6 @@ def compensation_needs_parallel(saga: Saga[Any, Any]) -> None:
         return RefundRequest()
 
 
-def impure(saga: Saga[Any, Any]) -> None:
-    counter: list[int] = []
-
-    @saga.step(RESERVE, kind="pivot")
-    def step(order: Order) -> ReserveRequest:
-        counter.append(1)
-        return ReserveRequest(order_id=str(len(counter)))
-
-
-def mutating(saga: Saga[Any, Any]) -> None:
-    @saga.step(RESERVE, kind="pivot")
-    def step(order: Order) -> ReserveRequest:
-        order.order_id += "x"
-        return ReserveRequest(order_id=order.order_id)
-
-
-def depends_on_request_id(saga: Saga[Any, Any]) -> None:
-    @saga.step(RESERVE, kind="pivot")
-    def step(order: Order) -> ReserveRequest:
-        return ReserveRequest(order_id=order.request_id)
-
-
 def read_only_pivot(saga: Saga[Any, Any]) -> None:
     @saga.step(InventoryService.GetInventoryReport, kind="pivot")
     def step(order: Order) -> GetInventoryReportRequest:
@@ -288,20 +171,6 @@ def option(**options: Any) -> Declare:
         (not_a_method, "it is bound to a str"),
         (stale_handle, "has the response inventory.v1.ReserveResponse, its handle says payment.v1.ChargeResponse"),
         (streaming, "method saga.v1.SagaService/WatchSaga streams"),
-        (wrong_return_annotation, "the builder is annotated to return inventory.v1.ReleaseRequest; it must return"),
-        (no_return_annotation, "the builder is annotated to return nothing; it must return inventory.v1.ReserveReq"),
-        (wrong_return, "the builder builds a ReleaseRequest; it must return inventory.v1.ReserveRequest"),
-        (unannotated, "parameter 'order' of the builder is not annotated"),
-        (unresolvable, "the builder has an annotation that cannot be resolved (name 'Nothing' is not defined)"),
-        (names_no_step, "parameter 'charge' of the builder names no earlier step (there are: none)"),
-        (names_itself, "parameter 'step' of the builder names a step that is declared later"),
-        (wrong_parameter, "parameter 'reserve' of the builder is annotated payment.v1.ChargeResponse, but the step's"),
-        (optional_parameter, "parameter 'reserve' of the builder is never None"),
-        (defaulted, "parameter 'hold' of the builder has a default"),
-        (variadic, "parameter 'order' of the builder is variadic or keyword-only"),
-        (coroutine, "the builder is a coroutine or generator"),
-        (lambda_builder, "the builder is no plain function"),
-        (wrapped, "the builder is wrapped by another decorator"),
         (duplicate, "it is declared twice"),
         (capital, "the name 'Step' must match"),
         (no_compensation_option, "no contract says what undoes inventory.v1.InventoryService/ConfirmReservation"),
@@ -312,9 +181,6 @@ def option(**options: Any) -> Declare:
         (compensation_needs_response, "the compensation raises AttributeError ('NoneType' object has no attribute"),
         (compensation_not_optional, "parameter 'step' of the compensation may be None"),
         (compensation_needs_parallel, "the compensation needs the response of step 'reserve', which runs in parallel"),
-        (impure, "the builder builds another message each time"),
-        (mutating, "the builder changes a message that it was given"),
-        (depends_on_request_id, "the builder depends on request_id or return_immediately"),
         (read_only_pivot, "has no side effects, so the step cannot be pivot"),
         (odd_step("Lost"), "the compensation 'Nowhere' of method odd.v1.Parts/Lost is unknown"),
         (odd_step("LostService"), "the compensation 'odd.v1.Nobody/Revert' of method odd.v1.Parts/LostService is unk"),
@@ -339,12 +205,7 @@ def option(**options: Any) -> Declare:
     ],
 )
 def test_a_faulty_step_is_named(declare: Declare, expected: str) -> None:
-    saga = new_saga()
-    declare(saga)
-    found = faults(saga)
-    assert len(found) == 1, found
-    assert expected in found[0]
-    assert found[0].startswith(f'saga "trial" v1, step "{saga.steps[-1].name}": ')
+    check_one_fault(declare, expected)
 
 
 def test_all_faults_are_told_at_once() -> None:
