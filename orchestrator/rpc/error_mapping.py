@@ -137,6 +137,15 @@ def outcome_pending(saga_id: UUID, advice: str) -> RpcError:
     return RpcError(grpc.StatusCode.DEADLINE_EXCEEDED, Reason.OUTCOME_PENDING, text, metadata={"saga_id": str(saga_id)})
 
 
+def watch_interrupted(saga_id: UUID, advice: str) -> RpcError:
+    """UNAVAILABLE: the stream ends before its saga, for the node's sake."""
+    text = f"this node stops following saga {saga_id}, which goes on; turn to another node: {advice}"
+    metadata = {"saga_id": str(saga_id)}
+    return RpcError(
+        grpc.StatusCode.UNAVAILABLE, Reason.NODE_DRAINING, text, metadata=metadata, retry_delay_s=_NODE_RETRY_S
+    )
+
+
 def saga_compensated(standing: Standing) -> RpcError:
     """FAILED_PRECONDITION for the caller of a front door: everything was undone, and why."""
     failure = standing.failure

@@ -8,9 +8,10 @@ from uuid import UUID
 
 from saga.v1 import event_pb2
 
+from orchestrator.core.state import TERMINAL
 from orchestrator.engine.api import SagaEngine
 from orchestrator.engine.ports import QueryStore
-from orchestrator.rpc.error_mapping import engine_errors, outcome_pending, saga_not_found
+from orchestrator.rpc.error_mapping import engine_errors, outcome_pending, saga_not_found, watch_interrupted
 from orchestrator.rpc.messages import event_message
 
 _PAGE_SIZE: Final = 100
@@ -21,7 +22,7 @@ async def watch(
 ) -> AsyncGenerator[event_pb2.SagaEvent, None]:
     """The saga's events after ``after_seq``, as they come; ends after the terminal one.
 
-    Raises ``RpcError``: NOT_FOUND, UNAVAILABLE, or DEADLINE_EXCEEDED after ``max_watch_s`` seconds.
+    Raises ``RpcError``: NOT_FOUND, UNAVAILABLE if the node or the store goes away, or DEADLINE_EXCEEDED after ``max_watch_s`` seconds.
     """
     ends_at = asyncio.get_running_loop().time() + max_watch_s
     seq = after_seq
@@ -39,6 +40,10 @@ async def watch(
                 for entry in entries:
                     yield event_message(saga_id, entry)
                 seq = entries[-1].seq
+    with engine_errors(_resume(seq), saga_id):
+        view = await engine.view(saga_id)
+    if view is None or view.stored.row.status not in TERMINAL:  # the engine stops, and not the saga
+        raise watch_interrupted(saga_id, _resume(seq))
 
 
 async def _next(growth: AsyncGenerator[int, None], ends_at: float, saga_id: UUID, seq: int) -> int | None:

@@ -141,6 +141,7 @@ async def test_a_watch_streams_what_comes_and_ends_with_the_saga(served: Served,
     assert (await stream.read()).event.seq == 2
     served.queries.entries += [an_entry(seq) for seq in range(3, 250)]
     served.queries.entries.append(an_entry(250, COMPLETED))
+    served.engine.saga = a_saga(SagaStatus.COMPLETED)
     served.engine.growth.put_nowait(250)
     served.engine.growth.put_nowait(None)
     rest = []
@@ -170,6 +171,17 @@ async def test_a_watch_that_fails_says_where_to_go_on(served: Served, sagas: "Sa
     code, info, message = await failing(stream.read())
     assert (code, info.reason) == (Code.UNAVAILABLE, "STORE_UNAVAILABLE")
     assert "after_seq 2" in message
+
+
+async def test_a_watch_cut_short_by_the_node_is_no_end(served: Served, sagas: "SagaServiceAsyncStub") -> None:
+    served.queries.entries = [an_entry(1)]
+    stream: Any = sagas.WatchSaga(pb.WatchSagaRequest(saga_id=str(SAGA_ID)), timeout=10)
+    served.engine.growth.put_nowait(1)
+    assert (await stream.read()).event.seq == 1
+    served.engine.growth.put_nowait(None)
+    code, info, message = await failing(stream.read())
+    assert (code, info.reason) == (Code.UNAVAILABLE, "NODE_DRAINING")
+    assert "after_seq 1" in message
 
 
 async def test_a_watch_does_not_last_forever() -> None:
