@@ -50,10 +50,7 @@ class Settings(BaseSettings):
     )
     """PostgreSQL; without it the node starts and migrates an embedded one in ``data_directory``."""
     data_directory: Path = Path("var")
-    definitions: tuple[str, ...] = (
-        "orchestrator.definitions.shipped.place_order_v1",
-        "orchestrator.definitions.shipped.place_order_v2",
-    )
+    definitions: tuple[str, ...] = ("orchestrator.definitions.shipped",)
     """Installed Python modules that hold sagas."""
     participants: dict[str, tuple[str | TargetAddress, ...]] = Field(default_factory=dict)
     """Where each service is: its full name to addresses, each a string or an object with ``tls``."""
