@@ -22,7 +22,8 @@ async def watch(
 ) -> AsyncGenerator[event_pb2.SagaEvent, None]:
     """The saga's events after ``after_seq``, as they come; ends after the terminal one.
 
-    Raises ``RpcError``: NOT_FOUND, UNAVAILABLE if the node or the store goes away, or DEADLINE_EXCEEDED after ``max_watch_s`` seconds.
+    Raises ``RpcError``: NOT_FOUND; UNAVAILABLE if the node or the store goes away; DEADLINE_EXCEEDED after
+    ``max_watch_s`` seconds.
     """
     ends_at = asyncio.get_running_loop().time() + max_watch_s
     seq = after_seq

@@ -73,9 +73,9 @@ async def test_found_again_at_once_tells_where_it_stands(served: Served, orders:
 
 async def test_still_under_way_is_ok_before_the_deadline(served: Served, orders: "OrderServiceAsyncStub") -> None:
     served.engine.hang = True
-    response = await orders.PlaceOrder(an_order(), timeout=0.5)
+    response = await orders.PlaceOrder(an_order(), timeout=2)
     assert (response.saga_id, response.state) == (str(SAGA_ID), saga_pb2.SAGA_STATE_RUNNING)
-    assert 0 < served.engine.waits[0] <= 0.45
+    assert 0 < served.engine.waits[0] < 1.95
 
 
 async def test_without_a_deadline_the_server_bounds_the_wait() -> None:
