@@ -57,7 +57,7 @@ async def test_ok_carries_the_bytes_metadata_and_deadline(
 ) -> None:
     assert await channels.call(a_call(b"bytes")) == Answer(0, b"bytes")
     assert participant.metadata["saga-id"] == "s"
-    assert 0 < participant.time_remaining_s <= 10
+    assert 0 < participant.time_remaining_s < 10.5  # gRPC rounds a deadline up on its way
 
 
 async def test_a_proven_rejection(participant: Participant, channels: ParticipantChannels) -> None:
