@@ -70,7 +70,12 @@ class Session:
         return await self.raw.execute("; ".join(statements))
 
     async def commit(self, *statements: str) -> None:
-        """Runs the statements and commits, in one message."""
+        """Runs the statements and commits, in one message.
+
+        Raises :class:`RpcError` UNAVAILABLE if the session ended while the handler worked: nothing was committed then.
+        """
+        if self.raw.is_closed():
+            raise unavailable("the database ended the session while the handler worked; all was undone", _RETRY_DELAY_S)
         self.committing = True
         self._timeout.reschedule(None)  # a commit is not cut short; the connection's command timeout bounds it
         status = await self.script(*statements, COMMIT)

@@ -1,5 +1,7 @@
 """Calls participants as the orchestrator does: with the metadata of the participant contract and a deadline."""
 
+import asyncio
+from collections.abc import Awaitable
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from uuid import UUID, uuid4
@@ -78,5 +80,15 @@ def reason(error: grpc.aio.AioRpcError) -> tuple[grpc.StatusCode, str, str, bool
     trailers = error.trailing_metadata()
     info = error_info(trailers)
     assert info is not None
+    assert trailers is not None
     proof = (keys.VERDICT, keys.VERDICT_STORED) in [(key, value) for key, value in trailers]
     return error.code(), info.domain, info.reason, proof
+
+
+async def verdict(awaitable: Awaitable[object]) -> str:
+    """``OK`` or the reason of a rejection."""
+    outcome = (await asyncio.gather(awaitable, return_exceptions=True))[0]
+    if isinstance(outcome, grpc.aio.AioRpcError):
+        return reason(outcome)[2]
+    assert not isinstance(outcome, BaseException), outcome
+    return "OK"

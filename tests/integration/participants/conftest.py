@@ -1,6 +1,7 @@
 """A served probe and served participants, each on its own database."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+import asyncio
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,21 +33,30 @@ class Served:
         """A step of a new saga, unless ``saga_id`` is given."""
         return Caller(self.channel, step=step, **fields)
 
-    async def row(self, caller: Caller) -> dict[str, Any] | None:
-        """The step's barrier row."""
+    async def row(self, caller: Caller) -> dict[str, Any]:
+        """The step's barrier row; empty if there is none."""
         query = "SELECT * FROM saga_barrier WHERE saga_id = $1 AND step = $2"
         record = await self.db.fetchrow(query, caller.saga_id, caller.step)
-        return None if record is None else dict(record)
+        return {} if record is None else dict(record)
 
     async def effects(self) -> list[str]:
         """What the probe did and kept."""
         return [record["kind"] for record in await self.db.fetch("SELECT kind FROM effect ORDER BY kind")]
 
+    async def until_waiting(self, count: int) -> None:
+        """Until so many sessions wait for a lock, as the server says."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        async with asyncio.timeout(10):
+            while await self.db.fetchval(query) < count:  # noqa: ASYNC110  (the server offers no event to wait for)
+                await asyncio.sleep(0.01)
+
 
 @asynccontextmanager
 async def serving(participant: Participant, url: str, **settings: Any) -> AsyncIterator[Served]:
     """Serves a participant in this process."""
-    server = ParticipantServer(participant, Settings(database_url=url, shutdown_grace_s=5, **settings))
+    server = ParticipantServer(
+        participant, Settings.model_validate({"database_url": url, "shutdown_grace_s": 5, **settings})
+    )
     port = await server.start()
     db = await connect(url)
     try:
@@ -57,13 +67,11 @@ async def serving(participant: Participant, url: str, **settings: Any) -> AsyncI
         await db.close()
 
 
-Serve = Callable[..., Awaitable[Served]]
-
-
 async def probe_database(fresh_database: DatabaseFactory) -> str:
     """A database with the barrier and the probe's table."""
     url = await fresh_database("")
-    barrier = CreateTable(barrier_table(MetaData())).compile(dialect=postgresql.dialect())
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves the constructor untyped
+    barrier = CreateTable(barrier_table(MetaData())).compile(dialect=dialect)
     await execute(url, str(barrier), EFFECT_TABLE)
     return url
 

@@ -40,6 +40,10 @@ class Probe:
     """Handlers with one hook for actions and one for compensations; ``runs`` counts how often each kind ran."""
 
     def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets hooks and counts."""
         self.on_action: Hook = _nothing
         self.on_undo: Hook = _nothing
         self.runs: dict[str, int] = defaultdict(int)
