@@ -56,6 +56,20 @@ def _resume(move: Move, _given: given_.Resumed) -> None:
     if move.state.stale_claims >= move.policy.max_stale_claims:
         message = f"claimed {move.state.stale_claims} times without progress; it may be killing its nodes"
         move.get_stuck(None, Phase.ACTION, Failure(0, "CRASH_LOOP", message))
+    elif move.state.status is SagaStatus.RUNNING:
+        _doubt_cut_off(move)
+
+
+def _doubt_cut_off(move: Move) -> None:
+    """Records that an attempt without a barrier may have been cut off. A claim says so by itself; but an owner also
+    resumes without one, after a commit whose answer was lost, and must not take a later rejection for definite.
+    """
+    failure = Failure(0, "CUT_OFF", "the attempt was under way when its node dropped the saga and resumed it")
+    for index, step in enumerate(move.state.steps):
+        cut_off = step.status is StepStatus.RUNNING and not can_be_cut_short(move.spec.steps[index])
+        if cut_off and not step.had_unknown:
+            attempt, due_us = step.attempts + 1, step.next_attempt_us
+            move.record(ev.AttemptFailed(index, Phase.ACTION, attempt, failure, True, False, due_us, 0))
 
 
 def _attempt_ended(move: Move, given: given_.AttemptEnded) -> None:

@@ -141,6 +141,11 @@ class Play:
         self.state = self.replay()
         return self.give(given.Resumed())
 
+    def resume(self) -> Transition:
+        """The owner drops what it knows, after a commit whose answer was lost, and resumes without a claim."""
+        self.state = self.replay()
+        return self.give(given.Resumed())
+
     def replay(self) -> SagaState:
         """The state that the stored form of the journal yields."""
         names = step_names(self.spec)

@@ -209,6 +209,17 @@ def test_without_a_barrier_a_rejection_after_a_crash_proves_nothing() -> None:
     assert play.said() == ["StepUnknown a", "SagaStuck a"]
 
 
+def test_without_a_barrier_a_rejection_after_a_resume_without_a_claim_proves_nothing() -> None:
+    play = Play(saga(Node("a", barrier=False), Node("b")))
+    play.resume()
+    assert (play.said(), play.asked()) == (["AttemptFailed a"], ["a.action", "b.action"])
+    assert play.step("a").counted_attempts == 0
+    play.resume()
+    assert (play.said(), play.asked()) == ([], ["a.action", "b.action"]), "said once"
+    play.ends("a", Outcome.REJECTED)
+    assert play.said() == ["StepUnknown a", "SagaStuck a"]
+
+
 @pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.REFUSED])
 def test_without_a_barrier_a_first_rejection_is_definite(outcome: Outcome) -> None:
     play = Play(saga(Node("a"), Node("b", after="a", barrier=False)))
