@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -26,7 +27,7 @@ class Sagas(pb_grpc.SagaServiceServicer):
         self.entered = asyncio.Event()
         self.cancelled = asyncio.Event()
 
-    async def StartSaga(self, request, context):  # noqa: N802  (the contract's name)
+    async def StartSaga(self, request: pb.StartSagaRequest, context: Any) -> pb.StartSagaResponse:  # noqa: N802  (the contract's name)
         if request.definition == "rpc-error":
             raise RpcError(
                 grpc.StatusCode.ABORTED, "BUSY", "later", domain="test.v1", retry_delay_s=1.5, trailers=(("k", "v"),)
@@ -45,7 +46,7 @@ class Sagas(pb_grpc.SagaServiceServicer):
                 self.cancelled.set()
         return pb.StartSagaResponse(already_started=True)
 
-    async def WatchSaga(self, request, context):  # noqa: N802  (the contract's name)
+    async def WatchSaga(self, request: pb.WatchSagaRequest, context: Any) -> AsyncIterator[pb.WatchSagaResponse]:  # noqa: N802  (the contract's name)
         yield pb.WatchSagaResponse()
         if request.after_seq == 1:
             raise RpcError(grpc.StatusCode.NOT_FOUND, "SAGA_NOT_FOUND", "gone")
@@ -53,9 +54,12 @@ class Sagas(pb_grpc.SagaServiceServicer):
             raise ValueError("secret")
 
 
+Served = tuple[Sagas, grpc.aio.Channel]
+
+
 @pytest.fixture
-async def served() -> AsyncIterator[tuple[Sagas, grpc.aio.Channel]]:
-    servicer = Sagas()
+async def served() -> AsyncIterator[Served]:
+    servicer = Sagas()  # type: ignore[abstract]  # the others stay the generated placeholders
     server = grpc.aio.server(interceptors=[ServingInterceptor(MAX_BYTES)], options=SERVER_OPTIONS(MAX_BYTES))
     pb_grpc.add_SagaServiceServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
@@ -65,8 +69,18 @@ async def served() -> AsyncIterator[tuple[Sagas, grpc.aio.Channel]]:
     await server.stop(0)
 
 
-def start(definition: str, **fields) -> pb.StartSagaRequest:
+def start(definition: str, **fields: Any) -> pb.StartSagaRequest:
     return pb.StartSagaRequest(request_id="r", definition=definition, **fields)
+
+
+def trailers(error: grpc.aio.AioRpcError) -> dict[str, Any]:
+    return dict(error.trailing_metadata() or ())
+
+
+def info(error: grpc.aio.AioRpcError) -> Any:
+    found = error_info(error.trailing_metadata())
+    assert found is not None
+    return found
 
 
 async def refused(channel: grpc.aio.Channel, request: pb.StartSagaRequest) -> grpc.aio.AioRpcError:
@@ -75,67 +89,67 @@ async def refused(channel: grpc.aio.Channel, request: pb.StartSagaRequest) -> gr
     return caught.value
 
 
-async def test_valid_request_passes(served) -> None:
+async def test_valid_request_passes(served: Served) -> None:
     response = await pb_grpc.SagaServiceStub(served[1]).StartSaga(start("ok"), timeout=5)
     assert response.already_started
 
 
-async def test_broken_rule_is_named(served) -> None:
+async def test_broken_rule_is_named(served: Served) -> None:
     error = await refused(served[1], pb.StartSagaRequest(version=-1))
     assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
-    status = Status.FromString(dict(error.trailing_metadata())[DETAILS_KEY])
+    status = Status.FromString(trailers(error)[DETAILS_KEY])
     bad_request = BadRequest()
     assert status.details[1].Unpack(bad_request)
     assert [each.field for each in bad_request.field_violations] == ["request_id", "definition", "version"]
-    assert error_info(error.trailing_metadata()).reason == "INVALID_REQUEST"
+    assert info(error).reason == "INVALID_REQUEST"
 
 
-async def test_malformed_request(served) -> None:
-    call = served[1].unary_unary("/saga.v1.SagaService/StartSaga")
+async def test_malformed_request(served: Served) -> None:
+    call: Any = served[1].unary_unary("/saga.v1.SagaService/StartSaga")
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call(b"\xff\xff\xff", timeout=5)
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-    assert error_info(caught.value.trailing_metadata()).reason == "INVALID_REQUEST"
+    assert info(caught.value).reason == "INVALID_REQUEST"
 
 
-async def test_oversize_is_named(served) -> None:
+async def test_oversize_is_named(served: Served) -> None:
     error = await refused(served[1], start("ok", input=bytes(MAX_BYTES)))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-    assert error_info(error.trailing_metadata()).reason == "MESSAGE_TOO_LARGE"
+    assert info(error).reason == "MESSAGE_TOO_LARGE"
 
 
-async def test_far_oversize_is_refused_by_the_transport(served) -> None:
+async def test_far_oversize_is_refused_by_the_transport(served: Served) -> None:
     error = await refused(served[1], start("ok", input=bytes(10 * MAX_BYTES)))
     assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert (await pb_grpc.SagaServiceStub(served[1]).StartSaga(start("ok"), timeout=5)).already_started
 
 
-async def test_rpc_error_keeps_everything(served) -> None:
+async def test_rpc_error_keeps_everything(served: Served) -> None:
     error = await refused(served[1], start("rpc-error"))
     assert (error.code(), error.details()) == (grpc.StatusCode.ABORTED, "later")
-    assert dict(error.trailing_metadata())["k"] == "v"
-    info = error_info(error.trailing_metadata())
-    assert (info.domain, info.reason) == ("test.v1", "BUSY")
+    assert trailers(error)["k"] == "v"
+    found = info(error)
+    assert (found.domain, found.reason) == ("test.v1", "BUSY")
     assert retry_delay_s(error.trailing_metadata()) == 1.5
 
 
 @pytest.mark.parametrize("definition", ["defect", "cancelled"])
-async def test_defect_is_internal_and_silent(served, definition: str) -> None:
+async def test_defect_is_internal_and_silent(served: Served, definition: str) -> None:
     structlog.reset_defaults()
     with capture_logs() as logs:
         error = await refused(served[1], start(definition))
     assert error.code() is grpc.StatusCode.INTERNAL
-    assert "secret" not in error.details()
-    assert error_info(error.trailing_metadata()).reason == "INTERNAL"
+    assert "secret" not in (error.details() or "")
+    assert info(error).reason == "INTERNAL"
     assert [entry["event"] for entry in logs] == ["handler_failed"]
 
 
-async def test_own_abort_passes(served) -> None:
+async def test_own_abort_passes(served: Served) -> None:
     error = await refused(served[1], start("abort"))
     assert (error.code(), error.details()) == (grpc.StatusCode.NOT_FOUND, "own abort")
 
 
-async def test_cancelled_rpc_cancels_the_handler(served) -> None:
+async def test_cancelled_rpc_cancels_the_handler(served: Served) -> None:
     servicer, channel = served
     with capture_logs() as logs:
         call = pb_grpc.SagaServiceStub(channel).StartSaga(start("hang"), timeout=5)
@@ -152,7 +166,7 @@ async def test_cancelled_rpc_cancels_the_handler(served) -> None:
     ("after_seq", "code", "reason"),
     [(1, grpc.StatusCode.NOT_FOUND, "SAGA_NOT_FOUND"), (2, grpc.StatusCode.INTERNAL, "INTERNAL")],
 )
-async def test_stream_ends_cleanly(served, after_seq: int, code: grpc.StatusCode, reason: str) -> None:
+async def test_stream_ends_cleanly(served: Served, after_seq: int, code: grpc.StatusCode, reason: str) -> None:
     call = pb_grpc.SagaServiceStub(served[1]).WatchSaga(
         pb.WatchSagaRequest(saga_id=SAGA_ID, after_seq=after_seq), timeout=5
     )
@@ -160,10 +174,10 @@ async def test_stream_ends_cleanly(served, after_seq: int, code: grpc.StatusCode
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call.read()
     assert caught.value.code() is code
-    assert error_info(caught.value.trailing_metadata()).reason == reason
+    assert info(caught.value).reason == reason
 
 
-async def test_unimplemented_method(served) -> None:
+async def test_unimplemented_method(served: Served) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await pb_grpc.SagaServiceStub(served[1]).GetSaga(pb.GetSagaRequest(saga_id=SAGA_ID), timeout=5)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
