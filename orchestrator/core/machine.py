@@ -68,8 +68,18 @@ def _doubt_cut_off(move: Move) -> None:
     for index, step in enumerate(move.state.steps):
         cut_off = step.status is StepStatus.RUNNING and not can_be_cut_short(move.spec.steps[index])
         if cut_off and not step.had_unknown:
-            attempt, due_us = step.attempts + 1, step.next_attempt_us
-            move.record(ev.AttemptFailed(index, Phase.ACTION, attempt, failure, True, False, due_us, 0))
+            move.record(
+                ev.AttemptFailed(
+                    step=index,
+                    phase=Phase.ACTION,
+                    attempt=step.attempts + 1,
+                    failure=failure,
+                    unknown=True,
+                    counted=False,
+                    next_attempt_us=step.next_attempt_us,
+                    duration_ms=0,
+                )
+            )
 
 
 def _attempt_ended(move: Move, given: given_.AttemptEnded) -> None:
