@@ -40,6 +40,11 @@ CONNECT_TIMEOUT_S: Final = 10.0
 COMMAND_TIMEOUT_S: Final = 1200.0
 WAIT_FOR_OTHERS_S: Final = 600.0
 """How long an upgrade waits for another one on the same database."""
+CREATED_BY_ANOTHER: Final = (
+    asyncpg.UniqueViolationError,
+    asyncpg.DuplicateObjectError,
+    asyncpg.DuplicateTableError,
+)
 
 ResultT = TypeVar("ResultT")
 
@@ -163,8 +168,8 @@ async def _exclusive(guard: AsyncConnection) -> AsyncIterator[None]:
         await guard.execute(text(f"CREATE TABLE IF NOT EXISTS {LOCK_TABLE} ()"))
         await guard.commit()
     except DBAPIError as error:
-        # Two that create it at once: the loser finds the winner's row in the catalogue. Then it exists.
-        if not isinstance(error.orig.__cause__ if error.orig else None, asyncpg.UniqueViolationError):
+        # Two that create it at once: the loser trips over what the winner wrote to the catalogue. Then it exists.
+        if not isinstance(error.orig.__cause__ if error.orig else None, CREATED_BY_ANOTHER):
             raise
         await guard.rollback()
     await guard.execute(text(f"SET LOCAL lock_timeout = '{WAIT_FOR_OTHERS_S:.0f}s'"))

@@ -1,14 +1,14 @@
 """Two nodes, three participants, 300 orders, one kill -9: and every piece and cent accounted for.
 
-``python -m orchestrator.local.demo``. Exits with 0 if every invariant held, with 1 if one did not.
+``python -m orchestrator.local.demo``; ``make demo``. Exits with 0 if every invariant held, with 1 if one did not.
 """
 
+import argparse
 import asyncio
 import fcntl
 import shutil
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,17 +20,21 @@ from inventory.v1.inventory_pb2 import ReceiveStockRequest
 from inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from saga.v1.saga_pb2 import SAGA_STATE_COMPENSATED, SAGA_STATE_COMPLETED, SAGA_STATE_STUCK, Saga
+from saga.v1.saga_pb2 import Saga
 from saga.v1.saga_service_pb2 import ListSagasRequest
 from saga.v1.saga_service_pb2_grpc import SagaServiceStub
 
-from orchestrator.local.conservation import Sum, read_reports, sums
+from orchestrator.local.conservation import read_reports, sums
 from orchestrator.local.customer import Customer, Outcome
 from orchestrator.local.orders import Order, load_orders, load_receipts
+from orchestrator.local.postgres import PostgresStartError
+from orchestrator.local.processes import ChildError
 from orchestrator.local.stack import Stack, StackSettings, addresses, cancel_on_signals
+from orchestrator.local.verdict import outcome_table, saga_sums, sum_table
 
 DIRECTORY: Final = Path("var/demo")
+MARK: Final = ".demo"
+"""Says that a directory is the demonstration's own, to be emptied."""
 ORDERS_AT_ONCE: Final = 48
 KILL_AFTER: Final = 0.4
 """Share of the orders that have ended when a node is killed."""
@@ -38,6 +42,10 @@ CALL_TIMEOUT_S: Final = 20.0
 DEMO_TIMEOUT_S: Final = 150.0
 REPORT_EVERY: Final = 50
 PAGE_SIZE: Final = 500
+
+
+class DirectoryInUseError(Exception):
+    """The directory is not free for a demonstration; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,64 +136,6 @@ async def list_sagas(address: str) -> list[Saga]:
             request.page_token = page.next_page_token
 
 
-def faults(outcomes: list[Outcome], orders: list[Order], sagas: list[Saga], killing: Killing | None) -> list[Sum]:
-    """What must hold of the sagas themselves, and proof that the run was no walk in the park (I7, I8, I10)."""
-    states = Counter(saga.state for saga in sagas)
-    ends = {outcome.saga_id: outcome.state for outcome in outcomes}
-    taken_over = sum((saga.epoch & 0xFFFFFFFF) > 1 for saga in sagas)
-    return [
-        Sum("orders that have ended", len(orders), len(outcomes)),
-        Sum("sagas in the store", len(orders), len(sagas)),
-        Sum("sagas stored otherwise than answered", 0, sum(ends.get(saga.saga_id) != saga.state for saga in sagas)),
-        Sum("sagas under way or stuck", 0, len(sagas) - states[SAGA_STATE_COMPLETED] - states[SAGA_STATE_COMPENSATED]),
-        Sum(
-            "both completed and compensated",
-            1,
-            int(all(states[s] for s in (SAGA_STATE_COMPLETED, SAGA_STATE_COMPENSATED))),
-        ),
-        Sum("a node was killed and its sagas taken over", 1, int(killing is not None and taken_over > 0)),
-    ]
-
-
-def outcome_table(outcomes: list[Outcome], sagas: list[Saga]) -> Table:
-    """What became of the orders, by end and reason."""
-    table = Table(title="What became of the orders", title_justify="left")
-    for heading in ("end", "failed step", "reason"):
-        table.add_column(heading)
-    table.add_column("v1", justify="right")
-    table.add_column("v2", justify="right")
-    rows: dict[tuple[str, str, str], Counter[int]] = {("completed", "", ""): Counter()}
-    names = {SAGA_STATE_COMPLETED: "completed", SAGA_STATE_COMPENSATED: "compensated", SAGA_STATE_STUCK: "stuck"}
-    for outcome in sorted(outcomes, key=lambda each: (each.failed_step, each.reason)):
-        key = (names[outcome.state], outcome.failed_step, outcome.reason)
-        rows.setdefault(key, Counter())[outcome.order.version] += 1
-    rows.setdefault(("stuck", "", ""), Counter())
-    for (end, step, reason), versions in rows.items():
-        table.add_row(end, step, reason, str(versions[1]), str(versions[2]))
-    taken_over = sum((saga.epoch & 0xFFFFFFFF) > 1 for saga in sagas)
-    asked_again = sum(outcome.calls > 1 for outcome in outcomes)
-    slowest_s = max((outcome.latency_s for outcome in outcomes), default=0.0)
-    table.caption = (
-        f"{taken_over} sagas taken over by the surviving node, {asked_again} orders asked for again under the same "
-        f"request_id, slowest order {slowest_s:.1f} s"
-    )
-    return table
-
-
-def sum_table(checked: list[Sum]) -> Table:
-    """Each number that must be right, and whether it is."""
-    table = Table(title="What must hold", title_justify="left")
-    table.add_column("sum")
-    table.add_column("expected", justify="right")
-    table.add_column("counted", justify="right")
-    table.add_column("")
-    for each in checked:
-        table.add_row(
-            each.name, f"{each.expected}", f"{each.counted}", "[green]ok[/]" if each.holds else "[bold red]WRONG[/]"
-        )
-    return table
-
-
 async def run(console: Console, directory: Path) -> bool:
     """The whole demonstration in a fresh ``directory``; True if every invariant held."""
     cancel_on_signals()
@@ -201,7 +151,9 @@ async def run(console: Console, directory: Path) -> bool:
             await floor.run()
         sagas = await list_sagas(stack.nodes[-1].address)
         reports = await read_reports(where)
-    checked = faults(floor.outcomes, orders, sagas, floor.killing) + sums(floor.outcomes, receipts, reports)
+    killed = floor.killing is not None
+    checked = saga_sums(floor.outcomes, sagas, orders=len(orders), killed=killed)
+    checked += sums(floor.outcomes, receipts, reports)
     console.print(outcome_table(floor.outcomes, sagas))
     console.print(sum_table(checked))
     wrong = [each for each in checked if not each.holds]
@@ -212,23 +164,35 @@ async def run(console: Console, directory: Path) -> bool:
 
 @contextmanager
 def fresh(directory: Path) -> Iterator[None]:
-    """Empties the demonstration's own directory, which one run at a time may use. Raises ``BlockingIOError``."""
+    """Empties the demonstration's own directory, which one run at a time may use.
+
+    Raises ``DirectoryInUseError`` for one that another run uses, or that holds what no run has left there.
+    """
     directory.mkdir(parents=True, exist_ok=True)
+    if any(directory.iterdir()) and not (directory / MARK).exists():
+        raise DirectoryInUseError(f"{directory} holds other files: name an empty directory")
     with directory.with_suffix(".lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DirectoryInUseError(f"another demo runs in {directory}: wait for it or end it") from None
         shutil.rmtree(directory)
         directory.mkdir()
+        (directory / MARK).touch()
         yield
 
 
 def main() -> None:
     """The command."""
+    parser = argparse.ArgumentParser(prog="python -m orchestrator.local.demo", description=__doc__)
+    parser.add_argument("--directory", type=Path, default=DIRECTORY, help=f"emptied first (default: {DIRECTORY})")
+    directory: Path = parser.parse_args().directory
     console = Console()
     try:
-        with fresh(DIRECTORY):
-            held = asyncio.run(run(console, DIRECTORY))
-    except BlockingIOError:
-        console.print(f"Another demo runs in {DIRECTORY}: wait for it or end it.")
+        with fresh(directory):
+            held = asyncio.run(run(console, directory))
+    except (DirectoryInUseError, ChildError, PostgresStartError, TimeoutError) as error:
+        console.print(f"[bold red]The demo failed:[/] {str(error) or 'it took too long'}")
         sys.exit(1)
     except (asyncio.CancelledError, KeyboardInterrupt):
         console.print("Ended before it was done.")
