@@ -1,6 +1,6 @@
 """What the engine offers to the RPC services. :class:`orchestrator.engine.engine.Engine` implements it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -54,7 +54,8 @@ class SagaEngine(Protocol):
 
         ``saga_input`` has its ``request_id`` and ``return_immediately`` fields cleared by the caller, if it has them.
         The request's hash covers the definition's name and the deterministic bytes of the input, not the version.
-        Raises :class:`OverCapacity`, :class:`Draining`, ``PayloadError`` and ``BuilderError`` (concurrency key).
+        Raises :class:`OverCapacity`, :class:`Draining`, ``PayloadError``, and ``ConcurrencyKeyError`` or
+        ``BuilderError`` for an input that gives no concurrency key.
         """
 
     async def wait(self, saga_id: UUID, timeout_s: float) -> Standing | None:
@@ -63,10 +64,11 @@ class SagaEngine(Protocol):
         Sagas of other nodes are followed by one set-based query for all waiters of this node.
         """
 
-    def follow(self, saga_id: UUID, after_seq: int) -> AsyncIterator[int]:
+    def follow(self, saga_id: UUID, after_seq: int) -> AsyncGenerator[int, None]:
         """Yields the saga's last_seq whenever it has grown beyond the last one yielded (from ``after_seq``).
 
-        Yields once more and ends when the saga is terminal. Survives the owner's death and the store's absence.
+        Yields once more and ends when the saga is terminal. Survives the owner's death and the store's absence; ends
+        early when this node shuts down.
         """
 
     async def view(self, saga_id: UUID) -> SagaView | None:
