@@ -1,0 +1,49 @@
+"""What the numbers were taken on: hardware and versions, without names of hosts or people."""
+
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from benchmarks.sites import Bench
+
+PACKAGES: Final = ("grpcio", "protobuf", "asyncpg", "SQLAlchemy", "uvloop")
+SYNCS: Final = 200
+BLOCK_BYTES: Final = 8192
+
+
+async def machine(bench: Bench, directory: Path) -> dict[str, str]:
+    """Label to value. Writes a small file in ``directory`` to time the disk."""
+    versions = [f"Python {platform.python_version()}", *(f"{name} {version(name)}" for name in PACKAGES)]
+    durable = [f"{name} = {await bench.database.fetchval(f'SHOW {name}')}" for name in ("fsync", "synchronous_commit")]
+    return {
+        "CPU": f"{psutil.cpu_count()} x {_cpu_model()}, {psutil.virtual_memory().total / 2**30:.0f} GiB of memory",
+        "System": f"{platform.system()} {platform.machine()}",
+        "PostgreSQL": f"{await bench.database.fetchval('SHOW server_version')}, {', '.join(durable)}",
+        "Disk": f"{_sync_ms(directory):.2f} ms for a write of 8 KiB with fdatasync (median)",
+        "Versions": ", ".join(versions),
+        "Load before": f"{os.getloadavg()[0]:.1f} (one-minute average; whatever else runs shares the CPUs)",
+    }
+
+
+def _cpu_model() -> str:
+    with Path("/proc/cpuinfo").open() as lines:
+        names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+        return next(names, platform.processor())
+
+
+def _sync_ms(directory: Path) -> float:
+    file = directory / "sync"
+    times_s: list[float] = []
+    with file.open("wb", buffering=0) as out:
+        for _ in range(SYNCS):
+            begun = time.perf_counter()
+            out.write(b"\0" * BLOCK_BYTES)
+            os.fdatasync(out.fileno())
+            times_s.append(time.perf_counter() - begun)
+    file.unlink()
+    return sorted(times_s)[SYNCS // 2] * 1000
