@@ -9,7 +9,7 @@ TIERS: Final = {
     # Python packages only, minutes.
     "test": ("unit", "property", "integration"),
     # Whole processes killed, stopped and cut off; what needs system packages belongs here too.
-    "test-system": ("e2e",),
+    "test-system": ("system",),
 }
 
 
