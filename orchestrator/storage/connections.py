@@ -54,8 +54,15 @@ async def _prepare(connection: "Connection | Pooled") -> None:
     await connection.execute(KEEP_DURABLE)
 
 
+async def _keep_session(_connection: Connection) -> None:
+    """Nothing here changes a pooled session, so RESET ALL would only undo :func:`_prepare`, at a round trip a call.
+
+    asyncpg itself rolls back what a cancelled caller left open.
+    """
+
+
 class DedicatedConnection:
-    """One connection for one purpose, opened at the first call and again after it was lost. Calls take turns.
+    """One connection for one purpose, made at the first call and again after it was lost. Calls take turns.
 
     ``timeout_s`` bounds a call from its turn on, connecting included. A call whose outcome is unknown costs the
     connection, so that no answer is taken for another call's.
@@ -67,15 +74,22 @@ class DedicatedConnection:
         self._timeout_s = timeout_s
         self._session = _session(settings, purpose, **session)
         self._turn = asyncio.Lock()
+        self._is_open = False
         self._connection: Connection | None = None
+
+    def open(self) -> None:
+        """Allows calls."""
+        self._is_open = True
 
     async def run(self, doing: str, use: Callable[[Connection], Awaitable[ResultT]]) -> ResultT:
         """Calls ``use`` with the connection. Raises :class:`StoreUnavailable`, and what ``use`` raises."""
         async with self._turn:
+            if not self._is_open:
+                raise StoreUnavailable(f"the store is not open; refused while {doing}")
             try:
                 with store_errors(doing):
                     async with asyncio.timeout(self._timeout_s):
-                        return await use(await self._open())
+                        return await use(await self._connected())
             except BaseException:
                 self._drop()
                 raise
@@ -98,13 +112,14 @@ class DedicatedConnection:
         return connection
 
     async def close(self) -> None:
-        """Waits for the call under way, then closes. The next call would open it again."""
+        """Waits for the call under way, then closes; calls that come after it are refused."""
+        self._is_open = False
         async with self._turn:
             connection, self._connection = self._connection, None
             if connection is not None:
                 await _close(connection, self._timeout_s)
 
-    async def _open(self) -> Connection:
+    async def _connected(self) -> Connection:
         if self._connection is None or self._connection.is_closed():
             self._connection = await self.connect()
         return self._connection
@@ -155,9 +170,12 @@ class Connections:
                 # Few statements, of known shapes; a plan made for the values at hand suits tables that grow.
                 server_settings=_session(settings, "pool", plan_cache_mode="force_custom_plan"),
                 init=_prepare,
+                reset=_keep_session,
             )
             async with pool.acquire(timeout=settings.connect_timeout_s):
                 self._pool = pool
+        self.writer.open()
+        self.renewer.open()
 
     async def close(self) -> None:
         """Closes what is open; calls under way end first, within their own timeouts."""
@@ -177,7 +195,11 @@ class Connections:
             raise StoreUnavailable(f"the store is not open; refused while {doing}")
         with store_errors(doing):
             async with self._pool.acquire(timeout=self.settings.pool_wait_timeout_s) as connection:
-                yield connection
+                try:
+                    yield connection
+                except asyncpg.InternalClientError:
+                    connection.terminate()
+                    raise
 
 
 class Connected:

@@ -19,7 +19,8 @@ UNAVAILABLE: Final = (
     asyncpg.ReadOnlySQLTransactionError,  # a standby, during a failover
     asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.OutdatedSchemaCacheError,
+    # The driver lost track of the conversation: seen when a call comes between the server's last message and its close.
+    asyncpg.InternalClientError,
     asyncpg.InvalidCachedStatementError,
     *ABORTED,
 )
@@ -48,6 +49,6 @@ def store_errors(doing: str) -> Iterator[None]:
 
 
 def _says_closed(error: asyncpg.InterfaceError) -> bool:
-    """The driver has no class of its own for a connection that closed before the call."""
+    """The driver has no class of its own for a call on a connection that was lost before, only words."""
     said = str(error)
-    return "clos" in said or "terminated" in said or "released back to the pool" in said
+    return any(words in said for words in ("is closed", "was closed", "is closing", "released back to the pool"))

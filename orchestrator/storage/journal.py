@@ -65,7 +65,7 @@ moved AS (
         stale_claims = CASE WHEN c.last_seq > s.last_seq THEN 0 ELSE s.stale_claims END,
         owner = CASE WHEN c.release THEN NULL ELSE s.owner END,
         wake_at = c.wake_at,
-        updated_at = clock_timestamp(),
+        updated_at = CASE WHEN c.last_seq > s.last_seq THEN clock_timestamp() ELSE s.updated_at END,
         ended_at = CASE WHEN c.state IN (3, 5, 7) THEN clock_timestamp() END
     FROM fence CROSS JOIN unnest(
         $19::uuid[], $20::bigint[], $21::integer[], $22::integer[], $23::boolean[], $24::timestamptz[],

@@ -1,0 +1,83 @@
+"""Reads for resuming and for the API."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Final
+from uuid import UUID
+
+from orchestrator.core.state import TERMINAL
+from orchestrator.engine.ports import SagaFilter, StoredEntry, StoredSaga
+from orchestrator.storage.connections import Connected
+from orchestrator.storage.rows import SAGA_COLUMNS, stored_entry, stored_saga
+
+# saga_pkey.
+ROWS: Final = f"""
+    SELECT {SAGA_COLUMNS} FROM saga s JOIN definition d USING (definition_id) WHERE s.saga_id = ANY ($1::uuid[])
+"""  # noqa: S608  (column names of this program's own)
+
+# saga_event_pkey. Up to the row's last_seq: the journal only grows, so row and journal belong together.
+JOURNALS: Final = """
+    SELECT e.saga_id, e.seq, e.kind, e.epoch, e.at, e.attributes
+    FROM unnest($1::uuid[], $2::integer[]) AS wanted (saga_id, last_seq)
+    JOIN saga_event e ON e.saga_id = wanted.saga_id AND e.seq <= wanted.last_seq
+    ORDER BY e.saga_id, e.seq
+"""
+
+# saga_pkey, backwards; saga_live where only live states are wanted. Planned for the values at hand, so a filter that is
+# not set costs nothing.
+LIST: Final = f"""
+    SELECT {SAGA_COLUMNS} FROM saga s JOIN definition d USING (definition_id)
+    WHERE ($1::text IS NULL OR d.name = $1)
+        AND ($2::integer IS NULL OR d.version = $2)
+        AND ($3::smallint[] IS NULL OR s.state = ANY ($3))
+        AND (NOT $4::boolean OR s.ended_at IS NULL)
+        AND ($5::text IS NULL OR s.concurrency_key = $5)
+        AND ($6::timestamptz IS NULL OR s.created_at >= $6)
+        AND ($7::timestamptz IS NULL OR s.created_at < $7)
+        AND ($8::uuid IS NULL OR s.saga_id < $8)
+    ORDER BY s.saga_id DESC
+    LIMIT $9
+"""  # noqa: S608  (column names of this program's own)
+
+# saga_event_pkey.
+ENTRIES: Final = """
+    SELECT seq, kind, epoch, at, attributes FROM saga_event WHERE saga_id = $1 AND seq > $2 ORDER BY seq LIMIT $3
+"""
+
+
+class Queries(Connected):
+    """Implements ``QueryStore``."""
+
+    async def load(self, saga_ids: Sequence[UUID]) -> Sequence[StoredSaga]:
+        """See ``QueryStore.load``."""
+        async with self._connections.pooled("loading sagas") as connection:
+            rows = await connection.fetch(ROWS, saga_ids)
+            entries = await connection.fetch(
+                JOURNALS, [row["saga_id"] for row in rows], [row["last_seq"] for row in rows]
+            )
+        journals: defaultdict[UUID, list[StoredEntry]] = defaultdict(list)
+        for entry in entries:
+            journals[entry["saga_id"]].append(stored_entry(entry))
+        return [stored_saga(row, tuple(journals[row["saga_id"]])) for row in rows]
+
+    async def list_sagas(self, where: SagaFilter, *, limit: int, before: UUID | None) -> Sequence[StoredSaga]:
+        """See ``QueryStore.list_sagas``. ``created_from_us`` is included, ``created_to_us`` is not."""
+        async with self._connections.pooled("listing sagas") as connection:
+            rows = await connection.fetch(
+                LIST,
+                where.definition,
+                where.version,
+                [int(state) for state in where.states] or None,
+                bool(where.states) and TERMINAL.isdisjoint(where.states),
+                where.concurrency_key,
+                where.created_from_us,
+                where.created_to_us,
+                before,
+                limit,
+            )
+        return [stored_saga(row) for row in rows]
+
+    async def list_entries(self, saga_id: UUID, *, after_seq: int, limit: int) -> Sequence[StoredEntry]:
+        """See ``QueryStore.list_entries``."""
+        async with self._connections.pooled("listing a journal") as connection:
+            return [stored_entry(row) for row in await connection.fetch(ENTRIES, saga_id, after_seq, limit)]

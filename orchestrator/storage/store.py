@@ -1,0 +1,40 @@
+"""The store as one adapter of the engine's ports."""
+
+from typing import Self
+
+from orchestrator.storage.claims import Claims
+from orchestrator.storage.connections import Connections
+from orchestrator.storage.journal import Journal
+from orchestrator.storage.leases import Leases
+from orchestrator.storage.queries import Queries
+from orchestrator.storage.registry import Registry
+from orchestrator.storage.requests import Requests
+from orchestrator.storage.settings import StorageSettings
+from orchestrator.storage.wakeups import Wakeups
+
+
+class PostgresStore(Journal, Leases, Claims, Registry, Requests, Queries, Wakeups):
+    """Implements ``orchestrator.engine.ports.Store`` on PostgreSQL. Open and close are idempotent.
+
+    Every call is bounded by its statement's timeouts and raises ``StoreUnavailable`` if the database does not answer;
+    the next call connects again. Nothing is retried inside but what the server surely rolled back.
+    """
+
+    def __init__(self, settings: StorageSettings) -> None:
+        super().__init__(Connections(settings))
+
+    async def open(self) -> None:
+        """Connects. Raises ``StoreUnavailable`` if the database is away; may be called again then."""
+        await self._connections.open()
+
+    async def close(self) -> None:
+        """Lets commits under way end, within their own timeouts, and closes every connection."""
+        await self.commits_ended()
+        await self._connections.close()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_failure: object) -> None:
+        await self.close()

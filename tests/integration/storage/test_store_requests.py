@@ -1,0 +1,85 @@
+"""Requests from elsewhere: stored once, consumed once, answered by the journal."""
+
+import asyncio
+from uuid import uuid4
+
+import pytest
+
+from orchestrator.core.state import SagaStatus
+from orchestrator.engine.ports import Batch, RequestReused, SagaRequest
+from tests.integration.storage.sagas import World, checkpoint
+
+CONSUMED = 15
+
+
+async def test_a_request_is_stored_once_for_its_id(world: World) -> None:
+    node = await world.node()
+    (saga,) = await world.start(node)
+    numbers = await asyncio.gather(*(world.store.add_request(saga.saga_id, "local", "c-1", "cancel") for _ in range(8)))
+    assert len(set(numbers)) == 1
+    other = await world.store.add_request(saga.saga_id, "someone", "c-1", "cancel")
+    assert other > numbers[0]
+    assert await world.store.pending_requests(node) == [
+        SagaRequest(numbers[0], saga.saga_id, "cancel"),
+        SagaRequest(other, saga.saga_id, "cancel"),
+    ]
+    assert await world.store.pending_requests(uuid4()) == []
+
+
+async def test_a_request_id_is_not_used_for_two_things(world: World) -> None:
+    node = await world.node()
+    first, second = await world.start(node, 2)
+    await world.store.add_request(first.saga_id, "local", "c-1", "cancel")
+    with pytest.raises(RequestReused):
+        await world.store.add_request(second.saga_id, "local", "c-1", "cancel")
+    with pytest.raises(RequestReused):
+        await world.store.add_request(first.saga_id, "local", "c-1", "retry")
+
+
+async def test_a_request_to_an_unknown_saga_is_refused(world: World) -> None:
+    with pytest.raises(KeyError):
+        await world.store.add_request(uuid4(), "local", "c-1", "cancel")
+
+
+async def test_a_request_is_consumed_with_the_entry_that_answers_it(world: World) -> None:
+    node = await world.node()
+    (saga,) = await world.start(node)
+    first = await world.store.add_request(saga.saga_id, "local", "c-1", "cancel")
+    second = await world.store.add_request(saga.saga_id, "local", "c-2", "cancel")
+    assert await world.store.request_outcome(saga.saga_id, first) is None
+    item = checkpoint(saga, 3, count=2, kind=CONSUMED, consumed=(second, first))
+    assert await world.store.commit(node, Batch(checkpoints=(item,))) == {saga.saga_id}
+    for number, seq in ((second, 2), (first, 3)):
+        outcome = await world.store.request_outcome(saga.saga_id, number)
+        assert outcome is not None
+        assert (outcome.seq, outcome.kind) == (seq, CONSUMED)
+    assert await world.store.pending_requests(node) == []
+    assert await world.store.request_outcome(uuid4(), first) is None
+
+
+async def test_a_refused_checkpoint_consumes_nothing(world: World) -> None:
+    node = await world.node()
+    (saga,) = await world.start(node)
+    number = await world.store.add_request(saga.saga_id, "local", "c-1", "cancel")
+    item = checkpoint(saga, 3, kind=CONSUMED, consumed=(number,))
+    assert await world.store.commit(node, Batch(checkpoints=(item,))) == frozenset()
+    assert len(await world.store.pending_requests(node)) == 1
+
+
+async def test_a_request_of_another_saga_is_not_consumed(world: World) -> None:
+    node = await world.node()
+    mine, other = await world.start(node, 2)
+    number = await world.store.add_request(other.saga_id, "local", "c-1", "cancel")
+    item = checkpoint(mine, 2, kind=CONSUMED, consumed=(number,))
+    assert await world.store.commit(node, Batch(checkpoints=(item,))) == {mine.saga_id}
+    assert await world.store.request_outcome(other.saga_id, number) is None
+
+
+async def test_a_request_that_an_ended_saga_never_took_waits_for_nobody(world: World) -> None:
+    node = await world.node()
+    (saga,) = await world.start(node)
+    await world.store.add_request(saga.saga_id, "local", "c-1", "cancel")
+    await world.store.commit(node, Batch(checkpoints=(checkpoint(saga, 2, SagaStatus.COMPLETED),)))
+    assert await world.store.pending_requests(node) == []
+    assert not await world.store.has_claimable(node, [world.definition_id])
+    assert await world.claim(node) == set()
