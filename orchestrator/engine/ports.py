@@ -27,6 +27,10 @@ class DefinitionChanged(Exception):  # noqa: N818
     """A definition is registered under the same name and version with another digest."""
 
 
+class RequestReused(Exception):  # noqa: N818  (what was done with the id)
+    """A request id of the caller was used before, for another saga or for something else."""
+
+
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """One event as stored. ``kind`` is ``saga.v1.EventType``; ``attributes`` the serialized attribute message."""
@@ -92,7 +96,8 @@ class Checkpoint:
     release: bool = False
     wake_at_us: int | None = None
     consumed_requests: tuple[int, ...] = ()
-    """Numbers of the requests that ``entries`` answer; they are marked consumed."""
+    """Numbers of the requests that ``entries`` answer, in the order of their REQUEST_CONSUMED entries; they are marked
+    consumed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +268,8 @@ class RequestStore(Protocol):
     async def add_request(self, saga_id: UUID, caller: str, request_id: str, kind: str) -> int:
         """Stores a request once per (caller, request_id), wakes the owner and returns its number.
 
-        Raises :class:`KeyError` for an unknown saga.
+        Raises :class:`KeyError` for an unknown saga and :class:`RequestReused` if the caller used the id for another
+        saga or kind.
         """
 
     async def pending_requests(self, node_id: UUID) -> Sequence[SagaRequest]:
