@@ -9,6 +9,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 SOURCES := benchmarks contracts migrations orchestrator participants tests
 BASE = $(shell .ci/base)
+LOCK ?= requirements-dev.lock
 TEST_OPTIONS ?=
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -72,8 +73,8 @@ breaking: $(STAMP) ## Fails if protos/ breaks a contract that the base has (the 
 .PHONY: env
 env: $(STAMP) ## The environment .venv from the lock file; PYTHON=… chooses the interpreter (3.11 or newer).
 
-$(STAMP): requirements-dev.lock .ci/environment
-	@.ci/environment
+$(STAMP): $(LOCK) .ci/environment
+	@.ci/environment $(LOCK)
 	@touch $@
 
 .PHONY: lock

@@ -1,9 +1,17 @@
-"""Waits until a gRPC server says of itself that it serves."""
+"""Waits until a gRPC server says of itself that it serves.
 
+As a command, for a container's health check: ``python -m orchestrator.local.health ADDRESS`` exits with 0 if it serves.
+"""
+
+import asyncio
+import sys
 from contextlib import suppress
+from typing import Final
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+CHECK_TIMEOUT_S: Final = 3.0
 
 
 async def wait_until_serving(address: str, timeout_s: float) -> None:
@@ -17,3 +25,10 @@ async def wait_until_serving(address: str, timeout_s: float) -> None:
                     watch.cancel()
                     return
     raise TimeoutError(f"the server at {address} did not say SERVING within {timeout_s:g} s")
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(wait_until_serving(sys.argv[1], CHECK_TIMEOUT_S))
+    except TimeoutError as error:
+        sys.exit(str(error))

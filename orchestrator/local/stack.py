@@ -94,6 +94,7 @@ class Stack:
             **self.settings.node_environment,
             "DATABASE_URL": self.databases["orchestrator"].url,
             "ORCHESTRATOR_DATABASE_URL": self.databases["orchestrator"].url,
+            "ORCHESTRATOR_NODE_NAME": name,
             "ORCHESTRATOR_LISTEN_ADDRESS": "127.0.0.1:0",
             "ORCHESTRATOR_PARTICIPANTS": json.dumps(targets),
         }
