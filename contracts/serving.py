@@ -22,6 +22,8 @@ _log = structlog.get_logger(__name__)
 _TRANSPORT_HEADROOM: Final = 4
 """How many times the bound on a message the transport still reads, so that our own answer names what is wrong."""
 
+_OVER_CAPACITY_DELAY_S: Final = 1.0
+
 
 def SERVER_OPTIONS(max_message_bytes: int, *, reuse_port: bool = False) -> list[tuple[str, int]]:  # noqa: N802  (a table, as gRPC's own options)
     """Channel arguments of a server.
@@ -51,13 +53,16 @@ class ServingInterceptor(grpc.aio.ServerInterceptor):
     """Guards unary and server-streaming handlers; handlers that read a stream pass through untouched.
 
     Before the handler: a message over ``max_message_bytes`` is RESOURCE_EXHAUSTED ``MESSAGE_TOO_LARGE``, one that does
-    not parse or breaks a rule of its contract INVALID_ARGUMENT ``INVALID_REQUEST``. After it: :class:`RpcError`
-    becomes its status and trailers; any other exception, and a ``CancelledError`` that nobody asked for, becomes
-    INTERNAL, which tells the client nothing while the log has the traceback.
+    not parse or breaks a rule of its contract INVALID_ARGUMENT ``INVALID_REQUEST``, and a call beyond
+    ``max_concurrent_calls`` running ones RESOURCE_EXHAUSTED ``OVER_CAPACITY`` (gRPC's own limit ends such calls with
+    CANCELLED, which says nothing; health checks are not counted). After it: :class:`RpcError` becomes its status and
+    trailers; any other exception, and a ``CancelledError`` that nobody asked for, becomes INTERNAL, which tells the
+    client nothing while the log has the traceback.
     """
 
-    def __init__(self, max_message_bytes: int) -> None:
+    def __init__(self, max_message_bytes: int, *, max_concurrent_calls: int | None = None) -> None:
         self._max_message_bytes = max_message_bytes
+        self._capacity = _Capacity(max_concurrent_calls)
         self._guarded: dict[str, tuple[_Handler, _Handler]] = {}
 
     async def intercept_service(
@@ -77,10 +82,11 @@ class ServingInterceptor(grpc.aio.ServerInterceptor):
 
     def _guard(self, method: str, handler: _Handler) -> _Handler:
         parse = cast("Callable[[bytes], Message]", handler.request_deserializer)
+        capacity = _Capacity(None) if method.startswith("/grpc.") else self._capacity
         if handler.response_streaming:
-            stream = _guard_stream(method, self._checked(parse), handler.unary_stream)
+            stream = _guard_stream(method, self._checked(parse), handler.unary_stream, capacity)
             return grpc.unary_stream_rpc_method_handler(stream, None, handler.response_serializer)
-        unary = _guard_unary(method, self._checked(parse), handler.unary_unary)
+        unary = _guard_unary(method, self._checked(parse), handler.unary_unary, capacity)
         return grpc.unary_unary_rpc_method_handler(unary, None, handler.response_serializer)
 
     def _checked(self, parse: Callable[[bytes], Message]) -> Callable[[bytes], Message]:
@@ -107,30 +113,55 @@ class ServingInterceptor(grpc.aio.ServerInterceptor):
         return checked
 
 
-def _guard_unary(method: str, checked: Callable[[bytes], Message], behavior: Any) -> Callable[..., Any]:
+class _Capacity:
+    """Counts running calls up to a limit; None is no limit. A context manager that raises :class:`RpcError`."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._running = 0
+
+    def __enter__(self) -> None:
+        if self._limit is not None and self._running >= self._limit:
+            text = f"this server runs {self._limit} calls already; try again later"
+            raise RpcError(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.OVER_CAPACITY, text, retry_delay_s=_OVER_CAPACITY_DELAY_S
+            )
+        self._running += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._running -= 1
+
+
+def _guard_unary(
+    method: str, checked: Callable[[bytes], Message], behavior: Any, capacity: _Capacity
+) -> Callable[..., Any]:
     if not inspect.iscoroutinefunction(behavior):
         return _unimplemented
 
     async def guarded(raw: bytes, context: _Context) -> Message:
         try:
-            return cast("Message", await behavior(checked(raw), context))
+            with capacity:
+                return cast("Message", await behavior(checked(raw), context))
         except (Exception, asyncio.CancelledError) as error:
             await _end(method, error, context)
 
     return guarded
 
 
-def _guard_stream(method: str, checked: Callable[[bytes], Message], behavior: Any) -> Callable[..., Any]:
+def _guard_stream(
+    method: str, checked: Callable[[bytes], Message], behavior: Any, capacity: _Capacity
+) -> Callable[..., Any]:
     if not inspect.isasyncgenfunction(behavior) and not inspect.iscoroutinefunction(behavior):
         return _unimplemented  # a coroutine function may serve a stream too
 
     async def guarded(raw: bytes, context: _Context) -> AsyncIterator[Message]:
         try:
-            if inspect.iscoroutinefunction(behavior):
-                await behavior(checked(raw), context)  # it writes to the context itself
-                return
-            async for response in behavior(checked(raw), context):
-                yield response
+            with capacity:
+                if inspect.iscoroutinefunction(behavior):
+                    await behavior(checked(raw), context)  # it writes to the context itself
+                    return
+                async for response in behavior(checked(raw), context):
+                    yield response
         except (Exception, asyncio.CancelledError) as error:
             await _end(method, error, context)
 

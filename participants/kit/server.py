@@ -30,9 +30,10 @@ class ParticipantServer:
         self._transactions = Transactions(create_engine(settings), settings.transaction_timeout_s)
         self._health: Final = health.aio.HealthServicer()
         self._server = grpc.aio.server(
-            interceptors=[ServingInterceptor(settings.max_message_bytes)],
+            interceptors=[
+                ServingInterceptor(settings.max_message_bytes, max_concurrent_calls=settings.max_concurrent_calls)
+            ],
             options=SERVER_OPTIONS(settings.max_message_bytes, reuse_port=settings.reuse_port),
-            maximum_concurrent_rpcs=settings.max_concurrent_calls,
         )
         self._server.add_generic_rpc_handlers(participant.rpc_handlers(Barrier(self._transactions)))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -154,7 +154,10 @@ class Transactions:
         except RpcError:
             raise
         except Exception as error:
-            raise await self._judge(error, session) from error
+            judged = await self._judge(error, session)
+            if judged is error:
+                raise
+            raise judged from error
         finally:
             await _release(db, session)
 

@@ -1,6 +1,7 @@
 """Deadlines, lost connections, locks: effect and row commit together or not at all, and the answer never lies."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,9 +15,11 @@ from sqlalchemy import make_url
 
 from contracts.errors import retry_delay_s
 from orchestrator.local.postgres import EmbeddedPostgres
+from participants.kit.server import ParticipantServer
+from participants.kit.settings import Settings
 from participants.kit.table import BarrierState
 from tests.fixtures.postgres import DatabaseFactory
-from tests.integration.participants.calls import call, reason
+from tests.integration.participants.calls import Caller, call, reason
 from tests.integration.participants.conftest import Served, probe_database, serving
 from tests.integration.participants.probe import Gate, Probe, reserve_request
 
@@ -144,6 +147,31 @@ async def test_full_pool_answers_within_its_timeout(probe: Probe, fresh_database
         assert reason(await refused(served.caller().act(Reserve, reserve_request()))) == UNAVAILABLE
         gate.opened.set()
         await first
+
+
+async def test_calls_beyond_the_limit_are_told_when_to_come_back(probe: Probe, fresh_database: DatabaseFactory) -> None:
+    gate = probe.on_action = Gate()
+    async with serving(probe.participant(), await probe_database(fresh_database), max_concurrent_calls=1) as served:
+        first = asyncio.create_task(served.caller().act(Reserve, reserve_request()))
+        await asyncio.wait_for(gate.entered.wait(), 10)
+        error = await refused(served.caller().act(Reserve, reserve_request()))
+        assert reason(error) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "saga.v1", "OVER_CAPACITY", False)
+        assert retry_delay_s(error.trailing_metadata()) == 1
+        gate.opened.set()
+        await first
+        await served.caller().act(Reserve, reserve_request())
+
+
+async def test_database_that_is_away(probe: Probe) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"postgresql://u:p@127.0.0.1:{free.getsockname()[1]}/d"
+        server = ParticipantServer(probe.participant(), Settings.model_validate({"database_url": url}))
+        port = await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            error = await refused(Caller(channel).act(Reserve, reserve_request()))
+        await server.stop()
+    assert reason(error) == UNAVAILABLE
 
 
 async def test_handler_that_hides_an_error_of_the_database_commits_nothing(served: Served, probe: Probe) -> None:

@@ -30,7 +30,11 @@ async def inventory_process(url: str) -> AsyncIterator[tuple[asyncio.subprocess.
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{ROOT}:{ROOT / 'generated'}",
         "PARTICIPANT_DATABASE_URL": url,
-        "PARTICIPANT_SHUTDOWN_GRACE_S": "5",
+        # Far above what a loaded machine needs: these tests hold locks, and no limit of time shall end the wait.
+        "PARTICIPANT_SHUTDOWN_GRACE_S": "30",
+        "PARTICIPANT_STATEMENT_TIMEOUT_S": "30",
+        "PARTICIPANT_LOCK_TIMEOUT_S": "30",
+        "PARTICIPANT_TRANSACTION_TIMEOUT_S": "40",
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "participants.inventory", "serve", env=environment, stdout=asyncio.subprocess.PIPE
