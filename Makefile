@@ -56,11 +56,11 @@ types: $(STAMP) ## Strict types.
 
 .PHONY: generate
 generate: $(STAMP) ## generated/ anew from protos/.
-	python -m contracts.codegen protos generated
+	python -m contracts.codegen protos generated 2>&1 | sed '/^Writing mypy/d'
 
 .PHONY: check-generated
 check-generated: $(STAMP) ## Fails if generated/ is not what protos/ gives.
-	python -m contracts.codegen protos .venv/generated
+	python -m contracts.codegen protos .venv/generated 2>&1 | sed '/^Writing mypy/d'
 	diff --recursive --brief --exclude=__pycache__ .venv/generated generated
 
 .PHONY: breaking
