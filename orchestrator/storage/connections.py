@@ -197,8 +197,8 @@ class Connections:
             async with self._pool.acquire(timeout=self.settings.pool_wait_timeout_s) as connection:
                 try:
                     yield connection
-                except asyncpg.InternalClientError:
-                    connection.terminate()
+                except (OSError, asyncpg.InternalClientError):
+                    connection.terminate()  # or its release would wait as long again for a server that hangs
                     raise
 
 

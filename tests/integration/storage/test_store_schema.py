@@ -4,9 +4,11 @@ import json
 import re
 from collections.abc import Sequence
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
+from sqlalchemy import make_url
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -139,6 +141,30 @@ async def test_the_database_refuses_what_must_never_happen(world: World) -> None
     assert await world.seqs(saga) == [1]
 
 
+async def test_a_role_without_rights_on_the_schema_is_enough(world: World) -> None:
+    role = f"node_{uuid4().hex}"
+    await world.db.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'secret'")
+    try:
+        await runner.grant(world.url, role)
+        url = make_url(world.url).set(username=role, password="secret").render_as_string(hide_password=False)
+        async with PostgresStore(StorageSettings(url)) as store:
+            least = World(url, store, world.db, world.definition_id)
+            await store.check_schema()
+            await store.register_definitions([("refund", 1, b"r")])
+            node, dead = await least.node(), await least.node()
+            saga, other = await least.start(node), await least.start(dead)
+            number = await store.add_request(saga[0].saga_id, "local", "c-1", "cancel")
+            item = checkpoint(saga[0], 2, kind=15, consumed=(number,))
+            assert await store.commit(node, Batch(checkpoints=(item,)))
+            await least.lapse(dead)
+            assert await store.fence_expired(node) == [dead]
+            assert await least.claim(node, dead) == {other[0].saga_id}
+            assert await store.missing_definitions() == []
+            assert await store.release_node(node) == 2
+    finally:
+        await world.db.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
 async def test_an_ended_saga_can_be_removed_whole(world: World) -> None:
     node = await world.node()
     ended, live = await world.start(node, 2)
@@ -152,16 +178,18 @@ def nodes_of(plan: dict[str, Any]) -> Sequence[dict[str, Any]]:
     return [plan, *(node for child in plan.get("Plans", ()) for node in nodes_of(child))]
 
 
-@pytest.mark.parametrize("sagas", [0, 3000])
-async def test_a_batch_looks_its_rows_up_by_key_whenever_it_was_planned(world: World, sagas: int) -> None:
+@pytest.mark.parametrize(("sagas", "live"), [(0, True), (3000, True), (3000, False)])
+async def test_a_batch_looks_its_rows_up_by_key_whenever_it_was_planned(world: World, sagas: int, live: bool) -> None:
+    """On an empty table, one full of the node's own sagas, and one whose statistics know no owner."""
     node = await world.node()
     fill = """
-        INSERT INTO saga (saga_id, definition_id, state, epoch, last_seq, deadline_at, owner, request_hash, caller,
-            request_id, input)
-        SELECT gen_random_uuid(), $1, 2, 1, 1, now(), $2, '', 'local', number::text, ''
+        INSERT INTO saga (saga_id, definition_id, state, epoch, last_seq, deadline_at, owner, ended_at, request_hash,
+            caller, request_id, input)
+        SELECT gen_random_uuid(), $1, CASE WHEN $4 THEN 2 ELSE 3 END, 1, 1, now(), CASE WHEN $4 THEN $2::uuid END,
+            CASE WHEN NOT $4 THEN now() END, '', 'local', number::text, ''
         FROM generate_series(1, $3::integer) AS number
     """
-    await world.db.execute(fill, world.definition_id, node, sagas)
+    await world.db.execute(fill, world.definition_id, node, sagas, live)
     await world.db.execute("ANALYZE saga")
 
     async def explain(connection: Any) -> str:

@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from orchestrator.engine.ports import Batch
+from orchestrator.engine.ports import Batch, NewSaga
 from orchestrator.storage.settings import StorageSettings
 from orchestrator.storage.store import PostgresStore
 from tests.integration.storage.sagas import World, checkpoint
@@ -31,14 +31,19 @@ async def next_hint(hints: AsyncIterator[str]) -> str:
 async def test_a_release_wakes_others_only_if_asked_and_written(world: World) -> None:
     node = await world.node()
     quiet, loud, refused = await world.start(node, 3)
+
+    async def release(saga: NewSaga, *, seq: int = 2, notify: bool = True) -> None:
+        item = checkpoint(saga, seq, release=True, wake_at_us=PAST_US)
+        await world.store.commit(node, Batch(checkpoints=(item,), notify_claimable=notify))
+
     async with listening(world.store, node) as hints:
-        for saga, notify, seq in ((quiet, False, 2), (refused, True, 9), (loud, True, 2)):
-            item = checkpoint(saga, seq, release=True, wake_at_us=PAST_US)
-            await world.store.commit(node, Batch(checkpoints=(item,), notify_claimable=notify))
-        assert await next_hint(hints) == "claimable"
-        # Had the others notified too, their hints would come first.
-        await world.store.add_request((await world.start(node))[0].saga_id, "local", "c-1", "cancel")
+        await release(quiet, notify=False)
+        await release(refused, seq=9)
+        # Had these notified, their hint would come first.
+        await world.store.add_request(refused.saga_id, "local", "c-1", "cancel")
         assert await next_hint(hints) == "request"
+        await release(loud)
+        assert await next_hint(hints) == "claimable"
 
 
 async def test_a_request_wakes_the_owner_alone_and_everyone_for_an_unowned_saga(world: World) -> None:
