@@ -31,8 +31,12 @@ def _configure_logs(level: str) -> None:
     )
 
 
-def command_line(participant: Participant, chain: str) -> typer.Typer:
-    """The commands of one participant. ``chain`` is the folder of its revisions below ``migrations/versions``."""
+def command_line(participant: Participant, chain: str | None = None) -> typer.Typer:
+    """The commands of one participant.
+
+    ``chain`` is the folder of its revisions below ``migrations/versions``; without one there is no ``migrate``, and the
+    participant brings its tables along as it likes.
+    """
     app = typer.Typer(add_completion=False, no_args_is_help=True, help=f"The participant {participant.name}.")
 
     @app.command("serve")
@@ -42,11 +46,17 @@ def command_line(participant: Participant, chain: str) -> typer.Typer:
         _configure_logs(settings.log_level)
         uvloop.run(serve(participant, settings))
 
-    @app.command("migrate")
-    def migrate_command() -> None:
-        """Bring the database's schema to the newest revision."""
-        from migrations.runner import upgrade  # noqa: PLC0415  (serving needs no Alembic)
+    @app.callback()
+    def commands() -> None:
+        """Keeps ``serve`` a command of its own even where it is the only one."""
 
-        asyncio.run(upgrade(Settings.model_validate({}).database_url.get_secret_value(), chain))
+    if chain is not None:
+
+        @app.command("migrate")
+        def migrate_command() -> None:
+            """Bring the database's schema to the newest revision."""
+            from migrations.runner import upgrade  # noqa: PLC0415  (serving needs no Alembic)
+
+            asyncio.run(upgrade(Settings.model_validate({}).database_url.get_secret_value(), chain))
 
     return app

@@ -9,10 +9,11 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
-from sqlalchemy import MetaData
+from sqlalchemy import Dialect, MetaData
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
+from migrations import runner
 from participants.kit import Participant, barrier_table
 from participants.kit.server import ParticipantServer
 from participants.kit.settings import Settings
@@ -67,11 +68,14 @@ async def serving(participant: Participant, url: str, **settings: Any) -> AsyncI
         await db.close()
 
 
+def _dialect() -> Dialect:
+    return postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves it untyped
+
+
 async def probe_database(fresh_database: DatabaseFactory) -> str:
     """A database with the barrier and the probe's table."""
     url = await fresh_database("")
-    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy leaves the constructor untyped
-    barrier = CreateTable(barrier_table(MetaData())).compile(dialect=dialect)
+    barrier = CreateTable(barrier_table(MetaData())).compile(dialect=_dialect())
     await execute(url, str(barrier), EFFECT_TABLE)
     return url
 
@@ -87,3 +91,29 @@ async def served(probe: Probe, fresh_database: DatabaseFactory) -> AsyncIterator
     """The probe, served."""
     async with serving(probe.participant(), await probe_database(fresh_database)) as found:
         yield found
+
+
+async def schema_faults(fresh_database: DatabaseFactory, chain: str, metadata: MetaData) -> list[object]:
+    """How a chain's migrated database differs from the tables in the code; checks and indexes included."""
+    migrated, declared = await fresh_database(chain), await fresh_database("")
+    statements: list[ExecutableDDLElement] = [CreateTable(table) for table in metadata.sorted_tables]
+    statements += [CreateIndex(index) for table in metadata.sorted_tables for index in table.indexes]
+    await execute(declared, *(str(each.compile(dialect=_dialect())) for each in statements))
+    # Alembic's comparison does not look at checks, and those hold the business rules.
+    found = [await _definitions(url) for url in (migrated, declared)]
+    return [*(await runner.compare(migrated, chain, metadata)), *(found[0] ^ found[1])]
+
+
+async def _definitions(url: str) -> set[tuple[str, str]]:
+    query = """
+        SELECT conrelid::regclass || '.' || conname AS name, pg_get_constraintdef(oid) AS definition
+        FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+        UNION SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+    """
+    connection = await connect(url)
+    try:
+        rows = await connection.fetch(query)
+    finally:
+        await connection.close()
+    bookkeeping = tuple(runner.BOOKKEEPING_TABLES)
+    return {(row["name"], row["definition"]) for row in rows if not row["name"].startswith(bookkeeping)}

@@ -8,12 +8,11 @@ import pytest
 from inventory.v1 import inventory_pb2 as stock_pb
 from inventory.v1.inventory_saga import InventoryService
 
-from migrations import runner
 from participants.inventory import handlers as inventory
 from participants.inventory.schema import metadata
 from tests.fixtures.postgres import DatabaseFactory
 from tests.integration.participants.calls import call, verdict
-from tests.integration.participants.conftest import Served, serving
+from tests.integration.participants.conftest import Served, schema_faults, serving
 
 
 @pytest.fixture
@@ -130,4 +129,4 @@ async def test_receipt_counts_once(stock: Served) -> None:
 
 
 async def test_migrations_and_tables_agree(fresh_database: DatabaseFactory) -> None:
-    assert await runner.compare(await fresh_database("inventory"), "inventory", metadata) == []
+    assert await schema_faults(fresh_database, "inventory", metadata) == []

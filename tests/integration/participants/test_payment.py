@@ -9,12 +9,11 @@ from commerce.v1.money_pb2 import Money
 from payment.v1 import payment_pb2 as pay_pb
 from payment.v1.payment_saga import PaymentService
 
-from migrations import runner
 from participants.payment import handlers as payment
 from participants.payment.schema import metadata
 from tests.fixtures.postgres import DatabaseFactory
 from tests.integration.participants.calls import Caller, call, verdict
-from tests.integration.participants.conftest import Served, serving
+from tests.integration.participants.conftest import Served, schema_faults, serving
 
 
 @pytest.fixture
@@ -109,4 +108,4 @@ async def test_the_database_itself_refuses(till: Served) -> None:
 
 
 async def test_migrations_and_tables_agree(fresh_database: DatabaseFactory) -> None:
-    assert await runner.compare(await fresh_database("payment"), "payment", metadata) == []
+    assert await schema_faults(fresh_database, "payment", metadata) == []

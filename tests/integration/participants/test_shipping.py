@@ -8,12 +8,11 @@ from commerce.v1.address_pb2 import Address
 from shipping.v1 import shipping_pb2 as ship_pb
 from shipping.v1.shipping_saga import ShippingService
 
-from migrations import runner
 from participants.shipping import handlers as shipping
 from participants.shipping.schema import metadata
 from tests.fixtures.postgres import DatabaseFactory
 from tests.integration.participants.calls import call, verdict
-from tests.integration.participants.conftest import Served, serving
+from tests.integration.participants.conftest import Served, schema_faults, serving
 
 
 @pytest.fixture
@@ -67,4 +66,4 @@ async def test_undeliverable(dock: Served, request_: ship_pb.CreateShipmentReque
 
 
 async def test_migrations_and_tables_agree(fresh_database: DatabaseFactory) -> None:
-    assert await runner.compare(await fresh_database("shipping"), "shipping", metadata) == []
+    assert await schema_faults(fresh_database, "shipping", metadata) == []
