@@ -1,6 +1,7 @@
 """The sagas in memory: carries out what the core asks for and feeds back what happened."""
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
@@ -8,7 +9,16 @@ from uuid import UUID
 import structlog
 
 from orchestrator.core.effects import CancelAttempt, Effect, Invoke, SetTimer
-from orchestrator.core.inputs import AttemptCancelled, CancelRequested, DeadlineReached, Input, TimerFired
+from orchestrator.core.events import Failure, Phase
+from orchestrator.core.graph import can_be_cut_short
+from orchestrator.core.inputs import (
+    AttemptCancelled,
+    AttemptEnded,
+    CancelRequested,
+    DeadlineReached,
+    Input,
+    TimerFired,
+)
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.state import SagaStatus
 from orchestrator.engine.attempts import attempt
@@ -162,6 +172,9 @@ class Dispatcher:
     def _invoke(self, run: SagaRun, invoke: Invoke) -> None:
         if run.dropped or self.draining:
             return  # the next owner asks for it again
+        if invoke.phase is Phase.ACTION and run.durable_status is SagaStatus.COMPENSATING:
+            self._overtaken(run, invoke)
+            return
         if not self._gates.may_call():
             self._waiting_for_lease.append((run, invoke))
             return
@@ -191,12 +204,29 @@ class Dispatcher:
             return
         self.feed(run, told)
 
+    def _overtaken(self, run: SagaRun, invoke: Invoke) -> None:
+        """The way back became durable before the call was made, so it is not made (I4)."""
+        if can_be_cut_short(run.definition.spec.steps[invoke.step]):
+            return  # the core has asked to cancel it: see _cancel
+        failure = Failure(0, "NEVER_CALLED", "the saga turned around before the step was called")
+        ended = AttemptEnded(invoke.step, invoke.phase, invoke.attempt, Outcome.REJECTED, failure=failure)
+        asyncio.get_running_loop().call_soon(self.feed, run, ended)
+
     def _cancel(self, run: SagaRun, effect: CancelAttempt) -> None:
         task = run.attempts.get(effect.step)
         if task is not None:
             task.cancel()
-            return
-        # It ended, or was never issued: say so once the core is not in the middle of a transition.
+            coroutine = task.get_coro()
+            if not inspect.iscoroutine(coroutine) or inspect.getcoroutinestate(coroutine) != inspect.CORO_CREATED:
+                return  # it says itself that it ended
+            del run.attempts[effect.step]
+        elif self._waiting_for_lease:
+            self._waiting_for_lease = [
+                waiting
+                for waiting in self._waiting_for_lease
+                if waiting[0] is not run or (waiting[1].step, waiting[1].phase) != (effect.step, effect.phase)
+            ]
+        # It ended, or was never begun: say so once the core is not in the middle of a transition.
         asyncio.get_running_loop().call_soon(self.feed, run, AttemptCancelled(effect.step, effect.phase))
 
     # ---- waiting ----
