@@ -77,5 +77,6 @@ class SagaEngine(Protocol):
     async def cancel(self, saga_id: UUID, *, caller: str, request_id: str, timeout_s: float) -> Failure | None:
         """Asks the saga to turn around; returns why it was refused, or None once it was granted.
 
-        Raises :class:`KeyError` for an unknown saga and :class:`TimeoutError` if nothing was decided in time.
+        Raises :class:`KeyError` for an unknown saga, ``RequestReused`` if the caller used ``request_id`` for something
+        else, and :class:`TimeoutError` if nothing was decided in time.
         """

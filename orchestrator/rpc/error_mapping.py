@@ -13,7 +13,7 @@ from contracts.rules import Violation
 from orchestrator.core.events import Failure
 from orchestrator.definitions.errors import BuilderError, ConcurrencyKeyError, PayloadError
 from orchestrator.engine.api import Draining, OverCapacity, Standing
-from orchestrator.engine.ports import NodeFenced, StoreUnavailable
+from orchestrator.engine.ports import NodeFenced, RequestReused, StoreUnavailable
 
 _STORE_RETRY_S: Final = 1.0
 _NODE_RETRY_S: Final = 0.5
@@ -43,6 +43,9 @@ def engine_errors(advice: str, saga_id: UUID | None = None) -> Iterator[None]:
         yield
     except (StoreUnavailable, NodeFenced, OverCapacity, Draining) as error:
         raise _unavailable(error, advice, {} if saga_id is None else {"saga_id": str(saga_id)}) from error
+    except RequestReused as error:
+        text = "this request_id asked for something else before; use a new request_id for a new request"
+        raise RpcError(grpc.StatusCode.ALREADY_EXISTS, Reason.REQUEST_ID_REUSED, text) from error
     except (PayloadError, ConcurrencyKeyError) as error:
         raise invalid("input", str(error)) from error
     except BuilderError as error:

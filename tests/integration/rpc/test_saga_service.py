@@ -16,7 +16,7 @@ from saga.v1.saga_service_pb2_grpc import SagaServiceStub
 from contracts.errors import DETAILS_KEY
 from orchestrator.core.events import Failure
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Started, StoreUnavailable
+from orchestrator.engine.ports import RequestReused, Started, StoreUnavailable
 from tests.integration.rpc.fakes import OTHER_ID, REGISTRY, SAGA_ID, Served, a_saga, an_order, failing, serving
 
 if TYPE_CHECKING:  # the stubs' own name for what a channel of grpc.aio makes
@@ -201,6 +201,13 @@ async def test_a_refused_cancel_says_what_can_be_done(
     assert (code, info.reason) == (Code.FAILED_PRECONDITION, reason)
     assert refusal.message in message
     assert instead in message
+
+
+async def test_a_cancel_under_a_used_request_id_is_refused(served: Served, sagas: "SagaServiceAsyncStub") -> None:
+    served.engine.cancelled = RequestReused("c-1")
+    request = pb.CancelSagaRequest(saga_id=str(SAGA_ID), request_id="c-1")
+    code, info, _ = await failing(sagas.CancelSaga(request, timeout=10))
+    assert (code, info.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
 
 
 async def test_an_undecided_cancel_is_to_be_repeated(served: Served, sagas: "SagaServiceAsyncStub") -> None:
