@@ -16,7 +16,7 @@ from rich.console import Console
 
 from benchmarks.clients import open_channels
 from benchmarks.load import Task
-from benchmarks.machine import machine
+from benchmarks.machine import disk, machine
 from benchmarks.measure import LoadError, Measurement, measure
 from benchmarks.orders import deliveries
 from benchmarks.report import document, tables
@@ -115,6 +115,7 @@ async def benchmark(chosen: Options, console: Console) -> None:
         async with running(directory, chosen.sites) as bench:
             about = await machine(bench, directory)
             measurements = await run(bench, chosen, console)
+            about["Disk after"] = disk(directory)
     except BaseException:
         console.print(f"The logs are in {directory}/log")
         raise

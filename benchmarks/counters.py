@@ -35,6 +35,8 @@ class Usage:
     node_cpu_s: float
     postgres_cpu_s: float
     participants_cpu_s: float
+    machine_cpu_s: float
+    """Of every process on the machine, and of its kernel."""
     wal_bytes: float
     fsyncs: float
     commits: float
@@ -74,6 +76,7 @@ async def usage(bench: Bench, site: RunningSite) -> Usage:
         node_cpu_s=_cpu_s([site.node_pid]),
         postgres_cpu_s=_tree_cpu_s(bench.postgres_pid),
         participants_cpu_s=_cpu_s(site.participant_pids),
+        machine_cpu_s=_machine_cpu_s(),
         wal_bytes=row["wal_bytes"],
         fsyncs=row["fsyncs"],
         commits=row["commits"],
@@ -108,3 +111,8 @@ def _tree_cpu_s(pid: int) -> float:
             continue  # it has ended: the next sample finds it in its parent's account
         total += times.user + times.system
     return total
+
+
+def _machine_cpu_s() -> float:
+    times: Any = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))

@@ -24,7 +24,7 @@ async def machine(bench: Bench, directory: Path) -> dict[str, str]:
         "CPU": f"{psutil.cpu_count()} x {_cpu_model()}, {psutil.virtual_memory().total / 2**30:.0f} GiB of memory",
         "System": f"{platform.system()} {platform.machine()}",
         "PostgreSQL": f"{await bench.database.fetchval('SHOW server_version')}, {', '.join(durable)}",
-        "Disk": f"{_sync_ms(directory):.2f} ms for a write of 8 KiB with fdatasync (median)",
+        "Disk": disk(directory),
         "Versions": ", ".join(versions),
         "Load before": f"{os.getloadavg()[0]:.1f} (one-minute average; whatever else runs shares the CPUs)",
     }
@@ -34,6 +34,11 @@ def _cpu_model() -> str:
     with Path("/proc/cpuinfo").open() as lines:
         names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
         return next(names, platform.processor())
+
+
+def disk(directory: Path) -> str:
+    """How long a durable write takes now; writes a small file in ``directory``."""
+    return f"{_sync_ms(directory):.2f} ms for a write of 8 KiB with fdatasync (median)"
 
 
 def _sync_ms(directory: Path) -> float:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import grpc
+import psutil
 
 from benchmarks.counters import Effects, Usage, effects, usage
 from benchmarks.load import Task, Window
@@ -36,6 +37,14 @@ class Measurement:
     def sagas_per_s(self) -> float:
         """Sagas that ended in the window, a second."""
         return self.window.sagas / self.window.seconds
+
+    @property
+    def others_share(self) -> float:
+        """Share of the machine's CPUs that went to what is not measured here: 0 on an idle machine, 1 is all of it."""
+        measured_s = self.used.node_cpu_s + self.used.postgres_cpu_s + self.used.participants_cpu_s
+        load_s = self.window.cpu_s * self.used.taken_at / self.window.seconds
+        cpus = psutil.cpu_count() or 1
+        return max(0.0, self.used.machine_cpu_s - measured_s - load_s) / (self.used.taken_at * cpus)
 
 
 async def measure(
