@@ -116,8 +116,11 @@ async def benchmark(chosen: Options, console: Console) -> None:
             about = await machine(bench, directory)
             measurements = await run(bench, chosen, console)
             about["Disk after"] = disk(directory)
-    except BaseException:
-        console.print(f"The logs are in {directory}/log")
+    except Exception:
+        console.print(f"The logs are in {directory}/log", highlight=False)
+        raise
+    except asyncio.CancelledError:
+        shutil.rmtree(directory)
         raise
     shutil.rmtree(directory)
     rows = summarise(measurements)
