@@ -1,4 +1,4 @@
-"""Draws the state machine as it really moves: ``python -m tests.unit.core.draw`` brings docs/state-machine.md up to date.
+"""Draws the state machine as it moves: ``python -m tests.unit.core.draw`` brings docs/state-machine.md up to date.
 
 Small sagas are taken through every input that can come, from every state that they reach. What a picture shows has
 therefore happened, and what has happened is shown.
@@ -124,7 +124,7 @@ def _table() -> list[str]:
     lines.append("|---" * (len(SagaStatus) + 1) + "|")
     for kind in get_args(Input):
         handlers = [TABLE.get((status, kind)) for status in SagaStatus]
-        cells = [handler.__name__.strip("_").replace("_", " ") if handler else "–" for handler in handlers]
+        cells = [handler.__name__.strip("_").replace("_", " ") if handler else "-" for handler in handlers]
         lines.append(f"| {kind.__name__} | " + " | ".join(cells) + " |")
     return lines
 
