@@ -92,6 +92,8 @@ class Dispatcher:
 
     def add(self, run: SagaRun) -> None:
         """Takes a saga into memory and arms its deadline."""
+        if run.dropped:
+            return
         self.runs[run.saga_id] = run
         self._arm_deadline(run)
 
@@ -102,9 +104,7 @@ class Dispatcher:
             self._park_if_idle(run)
         except Exception:
             log.exception("saga_defect", saga_id=str(run.saga_id), input=type(given).__name__)
-            self.defects[run.saga_id] = self.defects.get(run.saga_id, 0) + 1
-            self.drop(run)
-            self._gates.orphaned()
+            self._defect(run)
 
     def fire(self, run: SagaRun, given: TimerFired) -> None:
         """A timer came due."""
@@ -117,21 +117,41 @@ class Dispatcher:
 
     def written(self, run: SagaRun) -> None:
         """A checkpoint of the run is durable."""
-        released = run.written()
+        if run.dropped:
+            self._gates.orphaned()  # until now it could not be taken up again
+            return
+        try:
+            released = run.written()
+        except Exception:
+            log.exception("saga_defect", saga_id=str(run.saga_id), input="written")
+            self._defect(run)
+            return
         self._watches.tell(run.saga_id, run.durable_seq, run.durable_status)
         self._gates.progressed(run.saga_id)
         if released:
             self.drop(run)
-            self.defects.pop(run.saga_id, None)
+            self.forget(run.saga_id)
         else:
             self._park_if_idle(run)
 
-    def refused(self, run: SagaRun) -> None:
-        """The store holds another history of the saga: whatever is in memory is wrong."""
-        run.was_refused = True
+    def refused(self, run: SagaRun, error: ValueError | None) -> None:
+        """The store holds another history of the saga: whatever is in memory is wrong. Or, with an ``error``, it can
+        never take what the program made: a defect.
+        """
+        run.was_refused, run.error = True, error
+        if error is not None:
+            self._defect(run)
+            return
         self.drop(run)
         if not run.is_new:
             self._gates.orphaned()
+
+    def _defect(self, run: SagaRun) -> None:
+        """The program failed this saga: try again from the journal, a few times."""
+        if not run.is_new:
+            self.defects[run.saga_id] = self.defects.get(run.saga_id, 0) + 1
+            self._gates.orphaned()
+        self.drop(run)
 
     def drop(self, run: SagaRun) -> None:
         """Forgets a run; the store is untouched."""
@@ -139,9 +159,14 @@ class Dispatcher:
             del self.runs[run.saga_id]
         run.drop()
 
+    def forget(self, saga_id: UUID) -> None:
+        """The node let go of the saga in the store: what it did wrong here counts no more."""
+        self.defects.pop(saga_id, None)
+
     def drop_all(self) -> None:
         """The node owns nothing any more."""
         self._waiting_for_lease.clear()
+        self.defects.clear()
         for run in list(self.runs.values()):
             self.drop(run)
 
@@ -191,9 +216,7 @@ class Dispatcher:
             raise
         except Exception:
             log.exception("attempt_defect", saga_id=str(run.saga_id), step=run.names[invoke.step])
-            self.defects[run.saga_id] = self.defects.get(run.saga_id, 0) + 1
-            self.drop(run)
-            self._gates.orphaned()
+            self._defect(run)
             return
         run.attempts.pop(invoke.step, None)
         if isinstance(told, Outcome):

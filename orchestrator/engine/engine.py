@@ -3,7 +3,7 @@
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -104,7 +104,12 @@ class Engine:
             on_fenced=self._fenced,
         )
         self._starter = Starter(
-            store, self._dispatcher, settings.core, self._new_id, timeout_s=settings.start_timeout_s
+            store,
+            self._dispatcher,
+            settings.core,
+            self._new_id,
+            admit=self._admit,
+            timeout_s=settings.start_timeout_s,
         )
         self._follower = Follower(store, registry, self._watches, self._dispatcher.runs.get)
         self._takeover: Takeover | None = None
@@ -222,19 +227,13 @@ class Engine:
 
     async def start(self, definition: Definition, saga_input: Message, *, caller: str, request_id: str) -> Started:
         """See :meth:`orchestrator.engine.api.SagaEngine.start`."""
-        if self._dispatcher.draining or not self._lease.is_held:
-            raise Draining("this node is shutting down or holds no lease")
-        if not self._writer.store_answers:
-            raise StoreUnavailable("the store does not answer; nothing was stored")
-        if self.room <= 0:
-            raise OverCapacity(OVER_CAPACITY_DELAY_S)
         return await self._starter.start(definition, saga_input, caller=caller, request_id=request_id)
 
     async def wait(self, saga_id: UUID, timeout_s: float) -> Standing | None:
         """See :meth:`orchestrator.engine.api.SagaEngine.wait`."""
         return await self._follower.wait(saga_id, timeout_s)
 
-    def follow(self, saga_id: UUID, after_seq: int) -> AsyncIterator[int]:
+    def follow(self, saga_id: UUID, after_seq: int) -> AsyncGenerator[int, None]:
         """See :meth:`orchestrator.engine.api.SagaEngine.follow`."""
         return self._follower.follow(saga_id, after_seq)
 
@@ -268,8 +267,8 @@ class Engine:
     # ---- what takeover asks ----
 
     def has_run(self, saga_id: UUID) -> bool:
-        """Whether the saga is in this node's memory."""
-        return saga_id in self._dispatcher.runs
+        """Whether the saga is in this node's memory, or on its way out of it."""
+        return saga_id in self._dispatcher.runs or self._writer.is_writing(saga_id)
 
     def has_moved(self, saga_id: UUID) -> bool:
         """Whether the saga got on since it was claimed, or has left."""
@@ -314,7 +313,9 @@ class Engine:
         if node_id is None:
             return
         try:
-            await self._store.commit(node_id, Batch(checkpoints=(checkpoint,)))
+            written = await self._store.commit(node_id, Batch(checkpoints=(checkpoint,)))
+            if written:
+                self._dispatcher.forget(checkpoint.saga_id)
         except NodeFenced:
             self._fenced(node_id)
         except StoreUnavailable as error:
@@ -322,6 +323,15 @@ class Engine:
             self._orphaned()
 
     # ---- gates ----
+
+    def _admit(self) -> None:
+        """Raises unless one more saga may be started here now."""
+        if self._dispatcher.draining or not self._lease.is_held:
+            raise Draining("this node is shutting down or holds no lease")
+        if not self._writer.store_answers:
+            raise StoreUnavailable("the store does not answer; nothing was stored")
+        if self.room <= 0:
+            raise OverCapacity(OVER_CAPACITY_DELAY_S)
 
     def _new_id(self) -> UUID:
         now_us = self._clock.now_us()

@@ -1,7 +1,7 @@
 """Waiting for a saga, wherever it runs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from uuid import UUID
 
 import structlog
@@ -59,7 +59,7 @@ class Follower:
         except TimeoutError:
             pass
 
-    async def follow(self, saga_id: UUID, after_seq: int) -> AsyncIterator[int]:
+    async def follow(self, saga_id: UUID, after_seq: int) -> AsyncGenerator[int, None]:
         """See :meth:`orchestrator.engine.api.SagaEngine.follow`."""
         watch = self._watches.open(saga_id)
         try:

@@ -184,7 +184,8 @@ class JournalStore(Protocol):
         """Writes the batch in one statement and one commit; returns the sagas whose item was written.
 
         A saga that is missing was refused: its guard or a unique key did not hold. Raises :class:`NodeFenced` (nothing
-        was written) or :class:`StoreUnavailable` (unknown). Never cancelled half-way: a cancelled caller leaves the
+        was written), :class:`StoreUnavailable` (unknown), or ``ValueError`` if the store can never take the batch as it
+        is (nothing was written). Never cancelled half-way: a cancelled caller leaves the
         commit to end by itself.
         """
 

@@ -72,6 +72,8 @@ class SagaRun:
         self.dropped = False
         self.was_refused = False
         """The store refused an item: another history of the saga, or another saga in its place, is there."""
+        self.error: ValueError | None = None
+        """Why the store can never take the item that it refused."""
         self.started: asyncio.Future[bool] | None = None
         """Resolved once the first item of a new saga is written (True) or refused (False)."""
         self.seen_requests: set[int] = set()

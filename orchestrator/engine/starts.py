@@ -11,6 +11,7 @@ from orchestrator.core.backoff import US, CorePolicy
 from orchestrator.core.fold import initial
 from orchestrator.core.inputs import Begun
 from orchestrator.core.state import INCARNATION_SHIFT
+from orchestrator.definitions.errors import PayloadError
 from orchestrator.definitions.model import Definition
 from orchestrator.engine.dispatch import Dispatcher
 from orchestrator.engine.ports import JournalStore, Started, StoreUnavailable
@@ -30,12 +31,15 @@ class Starter:
         policy: CorePolicy,
         new_id: Callable[[], UUID],
         *,
+        admit: Callable[[], None],
         timeout_s: float,
     ) -> None:
+        """``admit`` raises unless this node may take one more saga now."""
         self._store = store
         self._dispatcher = dispatcher
         self._policy = policy
         self._new_id = new_id
+        self._admit = admit
         self._timeout_s = timeout_s
         self.incarnation = 0
         self.definition_ids: dict[tuple[str, int], int] = {}
@@ -48,6 +52,7 @@ class Starter:
         definition_id = self.definition_ids[definition.name, definition.version]
         origin = Origin(definition_id, caller, request_id, request_hash, key, stored_input)
         for _ in range(ROUNDS):
+            self._admit()
             run = await self._insert(definition, origin)
             if run is not None:
                 return Started(run.saga_id)
@@ -67,9 +72,14 @@ class Starter:
         self._dispatcher.feed(run, Begun(epoch, deadline_us))
         self._dispatcher.add(run)
         try:
-            written = await asyncio.wait_for(asyncio.shield(run.started), self._timeout_s)
+            async with asyncio.timeout(self._timeout_s):
+                written = await run.started
         except TimeoutError:
             raise StoreUnavailable("whether the saga was stored is not known yet") from None
+        if run.error is not None:
+            raise PayloadError(
+                f"saga {definition.label}: the store cannot take this request; send ids and keys without NUL characters"
+            )
         if not written and not run.was_refused:
             raise StoreUnavailable("this node lost its lease while the saga was being stored")
         return run if written else None

@@ -25,7 +25,10 @@ LAST_RETRY_S = 2.0
 
 
 class GroupWriter:
-    """Writes what is dirty. ``written`` and ``refused`` are told of each saga's fate, ``fenced`` of the node's."""
+    """Writes what is dirty. ``written`` and ``refused`` are told of each saga's fate, ``fenced`` of the node's.
+
+    ``refused`` is given the store's error if the store can never take the item.
+    """
 
     def __init__(
         self,
@@ -34,7 +37,7 @@ class GroupWriter:
         max_items: int,
         max_bytes: int,
         written: Callable[[SagaRun], None],
-        refused: Callable[[SagaRun], None],
+        refused: Callable[[SagaRun, ValueError | None], None],
         fenced: Callable[[UUID], None],
     ) -> None:
         self._store = store
@@ -44,6 +47,7 @@ class GroupWriter:
         self._refused = refused
         self._fenced = fenced
         self._dirty: dict[UUID, SagaRun] = {}
+        self._in_flight: dict[UUID, SagaRun] = {}
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -58,6 +62,10 @@ class GroupWriter:
         self._dirty[run.saga_id] = run
         self._idle.clear()
         self._wake.set()
+
+    def is_writing(self, saga_id: UUID) -> bool:
+        """Whether an item of the saga may still land. It must not be resumed meanwhile: its journal is not known."""
+        return saga_id in self._in_flight
 
     async def run(self) -> None:
         """Writes until it is cancelled; then the batch in flight still ends by itself, unseen."""
@@ -108,65 +116,82 @@ class GroupWriter:
         """Writes the batch, again and again under the same seqs while its outcome is unknown."""
         node_id = self.node_id  # a batch belongs to one incarnation, however long it takes to be written
         assert node_id is not None, "the node is registered before anything is written"
+        self._in_flight = runs
         try:
-            matched = await self._until_answered(node_id, batch)
+            errors: dict[UUID, ValueError] = {}
+            written = await self._until_answered(node_id, batch, errors)
             self.batches += 1
             self.items += len(runs)
-            items: tuple[NewSaga | Checkpoint, ...] = (*batch.new, *batch.checkpoints)
-            missing = {item.saga_id: item for item in items if item.saga_id not in matched}
-            landed = await self._find_landed(node_id, missing) if missing else frozenset[UUID]()
+            if len(written) < len(runs):
+                items: tuple[NewSaga | Checkpoint, ...] = (*batch.new, *batch.checkpoints)
+                missing = {item.saga_id: item for item in items if item.saga_id not in written}
+                written |= await self._find_landed(node_id, missing)
         except NodeFenced:
             log.warning("node_fenced", node=str(node_id))
+            self.store_answers = True
             self._fenced(node_id)
-            return
+            written, errors = frozenset(), {}
+        finally:
+            self._in_flight = {}
         for saga_id, run in runs.items():
-            if saga_id in matched or saga_id in landed:
+            if saga_id in written:
                 self._settle(run)
             else:
                 log.warning("checkpoint_refused", saga_id=str(saga_id), node=str(node_id))
-                self._refused(run)
+                self._refused(run, errors.get(saga_id))
 
     def _settle(self, run: SagaRun) -> None:
-        if run.dropped:
-            return
         self._written(run)
         if run.has_item():
             self.mark_dirty(run)
 
-    async def _until_answered(self, node_id: UUID, batch: Batch) -> frozenset[UUID]:
+    async def _until_answered(self, node_id: UUID, batch: Batch, errors: dict[UUID, ValueError]) -> frozenset[UUID]:
+        """The sagas that were written. Puts into ``errors`` those whose item the store can never take."""
         delay_s = FIRST_RETRY_S
         while True:
             try:
-                matched = await self._store.commit(node_id, batch)
-            except StoreUnavailable as error:
-                if self.store_answers:
-                    log.warning("commit_outcome_unknown", node=str(node_id), error=str(error))
+                written = await self._store.commit(node_id, batch)
+            except NodeFenced:
+                raise
+            except ValueError as error:
+                self.store_answers = True
+                return await self._one_by_one(node_id, batch, error, errors)
+            except Exception as error:
+                if self.store_answers or not isinstance(error, StoreUnavailable):
+                    log.warning("commit_outcome_unknown", node=str(node_id), error=f"{type(error).__name__}: {error}")
                 self.store_answers = False
                 await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  (spreads retries, guards nothing)
                 delay_s = min(delay_s * 2, LAST_RETRY_S)
-            except NodeFenced:
-                raise
-            except Exception:
-                # One item that the database cannot take must not hold up the others: write each by itself.
-                items: tuple[NewSaga | Checkpoint, ...] = (*batch.new, *batch.checkpoints)
-                if len(items) == 1:
-                    log.exception("checkpoint_impossible", saga_id=str(items[0].saga_id), node=str(node_id))
-                    return frozenset()
-                halves = [Batch(new=(item,)) for item in batch.new]
-                halves += [Batch(checkpoints=(item,)) for item in batch.checkpoints]
-                return frozenset().union(*[await self._until_answered(node_id, half) for half in halves])
             else:
                 self.store_answers = True
-                return matched
+                return written
+
+    async def _one_by_one(
+        self, node_id: UUID, batch: Batch, error: ValueError, errors: dict[UUID, ValueError]
+    ) -> frozenset[UUID]:
+        """One item that the store cannot take must not hold up the others."""
+        items: tuple[NewSaga | Checkpoint, ...] = (*batch.new, *batch.checkpoints)
+        if len(items) == 1:
+            log.error("item_impossible", saga_id=str(items[0].saga_id), node=str(node_id), error=str(error))
+            errors[items[0].saga_id] = error
+            return frozenset()
+        written: frozenset[UUID] = frozenset()
+        for item in items:
+            alone = Batch(new=(item,)) if isinstance(item, NewSaga) else Batch(checkpoints=(item,))
+            written |= await self._until_answered(node_id, alone, errors)
+        return written
 
     async def _find_landed(self, node_id: UUID, missing: Mapping[UUID, NewSaga | Checkpoint]) -> frozenset[UUID]:
         """Of the items that did not match: those that an earlier, unanswered commit of this node had written."""
         positions: Mapping[UUID, Position] | None = None
+        delay_s = FIRST_RETRY_S
         while positions is None:
             try:
                 positions = await self._store.positions(list(missing))
-            except StoreUnavailable:
-                await asyncio.sleep(FIRST_RETRY_S)
+            except Exception as error:
+                log.warning("positions_not_read", node=str(node_id), error=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(delay_s)
+                delay_s = min(delay_s * 2, LAST_RETRY_S)
         landed: set[UUID] = set()
         for saga_id, item in missing.items():
             position = positions.get(saga_id)

@@ -11,6 +11,9 @@ from orchestrator.engine.ports import StoreUnavailable
 ABORTED: Final = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 """The server rolled the transaction back for the sake of another one: nothing was written, the same may work now."""
 
+IMPOSSIBLE: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, asyncpg.RaiseError)
+"""The server rolled back for the sake of a value or a rule: the same will never be taken."""
+
 UNAVAILABLE: Final = (
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutdown, crash, starting up, statement_timeout

@@ -8,7 +8,7 @@ from uuid import UUID
 from orchestrator.core.state import SagaStatus
 from orchestrator.engine.ports import Batch, NodeFenced, Position, StoredSaga
 from orchestrator.storage.connections import Connected, Connection, Connections
-from orchestrator.storage.errors import ABORTED
+from orchestrator.storage.errors import ABORTED, IMPOSSIBLE
 from orchestrator.storage.rows import SAGA_COLUMNS, batch_columns, stored_saga
 
 # fence: node_fence_pkey. KEY SHARE waits for a fencer's FOR UPDATE and holds the next one off until the commit; every
@@ -126,7 +126,7 @@ class Journal(Connected):
     async def commit(self, node_id: UUID, batch: Batch) -> frozenset[UUID]:
         """See ``JournalStore.commit``. Batches take turns on the writer's connection.
 
-        Raises ``ValueError`` if the batch is malformed (:func:`batch_columns`); nothing was sent then.
+        Raises ``ValueError`` if the batch is malformed (:func:`batch_columns`) or an item of it breaks a constraint.
         """
         arguments = (node_id, batch.notify_claimable, *batch_columns(batch))
         task = asyncio.create_task(self._write(arguments), name="commit")
@@ -155,7 +155,11 @@ class Journal(Connected):
                     continue  # rolled back as a whole, for the sake of another transaction
             return await connection.fetchrow(COMMIT, *arguments)
 
-        answer = await self._connections.writer.run("committing a batch", write)
+        try:
+            answer = await self._connections.writer.run("committing a batch", write)
+        except IMPOSSIBLE as error:
+            rule = error.constraint_name or "none by name"
+            raise ValueError(f"the database cannot take the batch: {type(error).__name__}, constraint {rule}") from None
         if not answer["held"]:
             raise NodeFenced(f"node {arguments[0]} was fenced; nothing of the batch was written")
         return frozenset(answer["saga_ids"])

@@ -31,7 +31,7 @@ class FaultyStore:
         self._store = store
         self.commits: list[Batch] = []
         """Every batch that the engine handed over, repeats included."""
-        self.commit_faults: deque[CommitFault] = deque()
+        self.commit_faults: deque[CommitFault | None] = deque()
         self.commit_gate = asyncio.Event()
         """While it is not set, commits wait before they are sent."""
         self.commit_gate.set()

@@ -44,7 +44,9 @@ async def until(condition: Callable[[], object], what: str = "") -> None:
     """Returns once the condition holds."""
     try:
         async with asyncio.timeout(WAIT_S):
-            while not condition():
+            while True:  # what is waited for has no event of its own
+                if condition():
+                    return
                 await asyncio.sleep(0.002)
     except TimeoutError:
         raise AssertionError(f"still waiting after {WAIT_S} s: {what or condition}") from None

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import asyncpg
 import pytest
 
 from orchestrator.core.state import SagaStatus
@@ -153,10 +152,10 @@ async def test_a_message_with_a_nul_character_does_not_fail_the_batch(world: Wor
     assert stored.row == RowState(SagaStatus.RUNNING, NOW_US, "charge", 9, "DECLINED", "no\ufffdway", "held")
 
 
-async def test_a_programming_error_is_raised_without_the_row_and_the_writer_goes_on(world: World) -> None:
+async def test_a_broken_rule_is_raised_without_the_row_and_the_writer_goes_on(world: World) -> None:
     node = await world.node()
     negative = replace(world.new(), epoch=-1, input=b"secret")
-    with pytest.raises(asyncpg.CheckViolationError, match="saga_counters") as raised:
+    with pytest.raises(ValueError, match=r"CheckViolationError.*saga_counters") as raised:
         await world.store.commit(node, Batch(new=(negative,)))
     assert "secret" not in str(raised.value)
     assert "Failing row" not in str(raised.value)
