@@ -3,11 +3,28 @@
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from sqlalchemy import make_url
 
 from orchestrator.local.stack import Stack, StackSettings
 from tests.system.harness import Shop
+
+PAYLOAD = ("Lindenallee", "A. Customer", "pm_card_", "CUS-")
+"""What every order holds and no log may."""
+
+
+def passwords(stack: Stack) -> set[str]:
+    """Of every role that the processes use."""
+    urls = [url for database in stack.databases.values() for url in (database.url, database.owner_url)]
+    return {str(make_url(url).password) for url in urls}
+
+
+def leaks(logs: Path, words: list[str]) -> list[str]:
+    """Each log that holds one of the words, and which."""
+    texts = {log.name: log.read_text() for log in logs.iterdir()}
+    return [f"{name}: {word}" for name, text in texts.items() for word in words if word in text]
 
 
 @pytest.fixture(scope="module")
@@ -26,5 +43,6 @@ async def shop(stack_settings: StackSettings, tmp_path_factory: pytest.TempPathF
             await shop.open()
             yield shop
             await shop.close()
+        assert not leaks(directory / "log", [*PAYLOAD, *passwords(stack)])
     finally:
         shutil.rmtree(directory / "postgres", ignore_errors=True)

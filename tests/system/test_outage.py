@@ -2,22 +2,28 @@
 
 import asyncio
 import itertools
+import os
+import signal
 import time
 from collections import Counter
 from dataclasses import dataclass
 
 import grpc
+import psutil
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from saga.v1.saga_pb2 import SAGA_STATE_COMPENSATED, SAGA_STATE_COMPLETED
 
 from contracts.errors import Reason
 from orchestrator.local.customer import Customer, Outcome
+from orchestrator.local.health import wait_until_serving
 from orchestrator.local.orders import Order
+from orchestrator.local.processes import ChildError
 from orchestrator.local.stack import Member
-from tests.system.harness import Shop, check_fencing, error_info, frozen, report, start_request, until
+from tests.system.harness import Shop, check_fencing, error_info, frozen, log_lines, report, start_request, until
 
 OUTAGE_S = 30.0
+HANG_S = 15.0
 PROBE_DEADLINE_S = 12.0
 CUSTOMERS = 16
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -134,3 +140,85 @@ async def test_nothing_is_lost_while_the_database_is_away(shop: Shop) -> None:
     await shop.check_sums(nodes[0])
     for journal in (await shop.journals(nodes[0], acknowledged)).values():
         check_fencing(journal)
+
+
+async def test_nothing_is_lost_while_the_database_hangs(shop: Shop) -> None:
+    """Statements neither fail nor return; those that were sent may still be carried out when it goes on."""
+    first, second = await shop.two_nodes()
+    customer = Customer([first.address, second.address])
+    orders = shop.new_orders(120)
+    placing = [
+        asyncio.create_task(customer.place(order, (first, second)[number % 2].address))
+        for number, order in enumerate(orders[:60])
+    ]
+    done, _ = await asyncio.wait(placing, return_when=asyncio.FIRST_COMPLETED)
+    assert len(done) < len(placing)
+    postmaster = psutil.Process(shop.stack.postgres.pid)
+    hung = [postmaster, *postmaster.children()]
+    for process in hung:
+        process.suspend()
+    try:
+        hung_at = time.monotonic()
+        placing += [asyncio.create_task(customer.place(order, first.address)) for order in orders[60:]]
+        while time.monotonic() - hung_at < HANG_S:  # longer than leases, statements and starts may take
+            each = await probe(shop, second, *shop.new_orders(1))
+            assert each.took_s < PROBE_DEADLINE_S
+            assert each.error is not None
+            assert each.error.code() is grpc.StatusCode.UNAVAILABLE
+            assert error_info(each.error).reason in {Reason.STORE_UNAVAILABLE, Reason.NODE_DRAINING}
+            await asyncio.sleep(0.5)
+    finally:
+        for process in hung:
+            process.resume()
+    outcomes = await asyncio.gather(*placing)
+    report("120 orders placed around a hang of the database ended after it", time.monotonic() - hung_at - HANG_S)
+    await customer.close()
+    for node in (first, second):
+        await wait_until_serving(node.address, 20)
+    saga_ids = {saga.saga_id for saga in await shop.sagas(first)}
+    ends = await shop.until_ended(second, saga_ids, 60)
+    assert set(ends) == {SAGA_STATE_COMPLETED, SAGA_STATE_COMPENSATED}
+    assert {outcome.saga_id for outcome in outcomes} <= saga_ids
+    await shop.check_sums(first)
+    for journal in (await shop.journals(second, {outcome.saga_id for outcome in outcomes})).values():
+        check_fencing(journal)
+
+
+async def test_nodes_come_and_go_while_the_database_is_away(shop: Shop) -> None:
+    leaving, staying = await shop.two_nodes()
+    with frozen(shop.stack.participants["shipping"].child):
+        saga_ids = await shop.start(leaving, shop.new_orders(20))
+        shop.stack.postgres.kill()
+    try:
+        # One that is asked to end does not wait for the database, though it cannot hand over.
+        asked_at = time.monotonic()
+        os.kill(leaving.child.pid, signal.SIGTERM)
+        assert await leaving.child.wait(40) == 0
+        report("a node ended after SIGTERM without a database", time.monotonic() - asked_at)
+
+        # One that is started listens, says that it does not serve, and ends when it is asked to.
+        starting = asyncio.create_task(shop.stack.start_node("early"))
+        await asyncio.sleep(0)
+        early = shop.stack.nodes[-1].child
+
+        async def waits() -> bool:
+            return early.log.exists() and any(line["event"] == "store_unavailable" for line in log_lines(early))
+
+        await until(waits, 30, "waiting for the database")
+        os.kill(early.pid, signal.SIGTERM)
+        assert await early.wait(20) == 0
+        with pytest.raises(ChildError):
+            await starting
+
+        # Another one is still waiting when the database comes back.
+        starting = asyncio.create_task(shop.stack.start_node("patient"))
+        await asyncio.sleep(0)
+        early = shop.stack.nodes[-1].child
+        await until(waits, 30, "waiting for the database")
+        assert not starting.done()
+    finally:
+        shop.stack.postgres.restart()
+    patient = await starting
+    assert set(await shop.until_ended(patient, saga_ids, 60)) <= {SAGA_STATE_COMPLETED, SAGA_STATE_COMPENSATED}
+    await wait_until_serving(staying.address, 20)
+    await shop.check_sums(patient)
