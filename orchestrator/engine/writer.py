@@ -137,7 +137,8 @@ class GroupWriter:
             if saga_id in written:
                 self._settle(run)
             else:
-                log.warning("checkpoint_refused", saga_id=str(saga_id), node=str(node_id))
+                if not run.is_new:  # a start whose request_id is taken is a repeat, and no fault
+                    log.warning("checkpoint_refused", saga_id=str(saga_id), node=str(node_id))
                 self._refused(run, errors.get(saga_id))
 
     def _settle(self, run: SagaRun) -> None:
