@@ -2,7 +2,7 @@
 
 from orchestrator.core import events as ev
 from orchestrator.core.events import Failure, Phase
-from orchestrator.core.graph import DONE, is_open, may_be_undone, needs_intent
+from orchestrator.core.graph import DONE, can_be_cut_short, is_open, may_be_undone, needs_intent
 from orchestrator.core.move import Move
 from orchestrator.core.state import SagaStatus, StepStatus
 
@@ -46,4 +46,15 @@ def _plan_backward(move: Move) -> None:
             move.issue(index, Phase.COMPENSATION)
         busy = busy or step.in_flight is not None or step.status is StepStatus.COMPENSATING
     if not busy:
-        move.record(ev.SagaCompensated())
+        _end_backward(move)
+
+
+def _end_backward(move: Move) -> None:
+    for index, step in enumerate(move.state.steps):
+        if step.had_unknown and not can_be_cut_short(move.spec.steps[index]):
+            # It was undone, but an earlier attempt of it may still land, and no barrier would stop it.
+            name = move.spec.steps[index].name
+            message = f"step {name} was undone, but an attempt of unknown end may yet take effect: it keeps no barrier"
+            move.get_stuck(None, Phase.ACTION, Failure(0, "OUTCOME_UNKNOWN", message))
+            return
+    move.record(ev.SagaCompensated())

@@ -20,8 +20,7 @@ def judge(state: SagaState, participants: Participants, *, lossy: bool) -> None:
             done = fact.in_effect and (fact.acts == 1 or not step.has_barrier)
             require(done, f"I2: COMPLETED, and step {index} was done {fact.acts} and undone {fact.undos} times")
         elif state.status is SagaStatus.COMPENSATED:
-            doubtful = not step.has_barrier and state.steps[index].had_unknown
-            require(doubtful or not fact.in_effect, f"I3: COMPENSATED, and step {index} is in effect")
+            require(not fact.in_effect, f"I3: COMPENSATED, and step {index} is in effect")
     if state.status is SagaStatus.STUCK and not lossy:
         reason = state.failure.reason if state.failure else ""
         require(reason not in NEVER_WITHOUT_FAILOVER, f"I8: STUCK because of {reason}, which only a defect can cause")

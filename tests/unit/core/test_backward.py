@@ -202,6 +202,17 @@ def test_without_a_barrier_a_rejection_after_an_unknown_end_proves_nothing() -> 
     assert play.said() == ["StepUnknown a", "SagaStuck a"]
 
 
+def test_without_a_barrier_an_undo_after_an_unknown_end_is_no_honest_end() -> None:
+    play = Play(saga(Node("a", barrier=False), Node("b", after="a")))
+    play.ends("a", Outcome.UNKNOWN)
+    play.timer("a")
+    play.ends("a")
+    play.ends("b", Outcome.REJECTED)
+    assert play.asked() == ["a.compensation"]
+    play.ends("a")
+    assert play.said() == ["StepCompensated a", "SagaStuck"], "the first attempt may land after the undo"
+
+
 def test_without_a_barrier_a_rejection_after_a_crash_proves_nothing() -> None:
     play = Play(saga(Node("a", barrier=False)))
     play.claim()
