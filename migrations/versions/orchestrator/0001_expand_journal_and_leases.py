@@ -171,6 +171,23 @@ TRIGGERS = (
         FOR EACH STATEMENT EXECUTE FUNCTION refuse_live_journal()
     """,
     """
+    CREATE FUNCTION fence_every_node() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        -- FOR UPDATE waits for the batches in flight and lets no other one in, as with a lapsed lease.
+        PERFORM FROM node_fence WHERE fenced_at IS NULL ORDER BY node_id FOR UPDATE;
+        UPDATE node_fence SET fenced_at = clock_timestamp() WHERE fenced_at IS NULL;
+        DELETE FROM node;
+        RETURN NULL;
+    END
+    $$
+    """,
+    # Nodes from before a lossy failover may believe in claims and fences that it lost: none of them writes again.
+    """
+    CREATE TRIGGER store_incarnation_fences AFTER UPDATE ON store_incarnation FOR EACH ROW
+        WHEN (NEW.incarnation > OLD.incarnation)
+        EXECUTE FUNCTION fence_every_node()
+    """,
+    """
     CREATE TRIGGER store_incarnation_only_rises BEFORE UPDATE ON store_incarnation FOR EACH ROW
         WHEN (NEW.incarnation < OLD.incarnation)
         EXECUTE FUNCTION refuse_change('the incarnation of the store never falls')

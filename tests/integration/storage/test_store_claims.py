@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Batch, MissingDefinition
+from orchestrator.engine.ports import Batch, MissingDefinition, NodeFenced
 from tests.fixtures.postgres import connect
 from tests.integration.storage.sagas import World, checkpoint
 
@@ -170,12 +170,26 @@ async def test_a_raised_incarnation_goes_into_the_next_epochs(world: World) -> N
     assert await world.store.incarnation() == 0
     await world.db.execute("UPDATE store_incarnation SET incarnation = 1")
     assert await world.store.incarnation() == 1
-    for number in (1, 2):
-        row = await world.saga(saga)
-        item = checkpoint(saga, row["last_seq"] + 1, epoch=row["epoch"], release=True, wake_at_us=PAST_US)
-        assert await world.store.commit(node, Batch(checkpoints=(item,)))
-        await world.claim(node)
-        assert (await world.saga(saga))["epoch"] == INCARNATION + number
+    last = await world.node()
+    assert await world.claim(last, node) == {saga.saga_id}
+    assert (await world.saga(saga))["epoch"] == INCARNATION + 1
+    row = await world.saga(saga)
+    item = checkpoint(saga, row["last_seq"] + 1, epoch=row["epoch"], release=True, wake_at_us=PAST_US)
+    assert await world.store.commit(last, Batch(checkpoints=(item,)))
+    await world.claim(last)
+    assert (await world.saga(saga))["epoch"] == INCARNATION + 2
+
+
+async def test_a_raised_incarnation_fences_every_node_from_before(world: World) -> None:
+    nodes = [await world.node(), await world.node()]
+    (saga,) = await world.start(nodes[0])
+    await world.db.execute("UPDATE store_incarnation SET incarnation = 1")
+    for node in nodes:
+        with pytest.raises(NodeFenced):
+            await world.store.renew(node, 5)
+        with pytest.raises(NodeFenced):
+            await world.store.commit(node, Batch(checkpoints=(checkpoint(saga, 2),)))
+    assert await world.store.fence_expired(await world.node()) == [nodes[0]], "the one that owned a saga"
 
 
 async def test_live_sagas_that_no_live_node_can_run_are_named(world: World) -> None:
