@@ -33,8 +33,8 @@ _CODE_NAMES: Final = (
 )
 
 
-async def attempt(run: SagaRun, invoke: Invoke, participants: Participants) -> Input | Outcome:
-    """Makes the attempt and returns what the core is to be told, or STALE_EPOCH if the store must be asked first."""
+async def attempt(run: SagaRun, invoke: Invoke, participants: Participants) -> Input:
+    """Makes the attempt and returns what the core is to be told."""
     try:
         call = _build(run, invoke)
     except (BuilderError, PayloadError) as error:
@@ -93,7 +93,8 @@ def _settled(run: SagaRun, invoke: Invoke, answer: Answer, duration_ms: int) -> 
     done = state == settle_pb.SETTLE_STATE_DONE
     if done:
         try:
-            run.remember_response(invoke.step, run.definition.parse_response(invoke.step, response.response))
+            parsed = run.definition.parse_response(invoke.step, response.response)
+            run.remember_parsed(invoke.step, response.response, parsed)
         except PayloadError as error:
             return _defect(run, invoke, "RESPONSE_UNREADABLE", str(error))
     elif state not in {settle_pb.SETTLE_STATE_TOMBSTONE, settle_pb.SETTLE_STATE_UNDONE}:
@@ -104,7 +105,7 @@ def _settled(run: SagaRun, invoke: Invoke, answer: Answer, duration_ms: int) -> 
     )
 
 
-def _judge(run: SagaRun, invoke: Invoke, answer: Answer, duration_ms: int) -> Input | Outcome:
+def _judge(run: SagaRun, invoke: Invoke, answer: Answer, duration_ms: int) -> Input:
     step, spec = run.definition.steps[invoke.step], run.definition.spec.steps[invoke.step]
     backward = invoke.phase is Phase.COMPENSATION
     outcome = classify(
@@ -119,7 +120,8 @@ def _judge(run: SagaRun, invoke: Invoke, answer: Answer, duration_ms: int) -> In
         if backward:
             return AttemptEnded(invoke.step, invoke.phase, invoke.attempt, outcome, duration_ms=duration_ms)
         try:
-            run.remember_response(invoke.step, run.definition.parse_response(invoke.step, answer.response))
+            parsed = run.definition.parse_response(invoke.step, answer.response)
+            run.remember_parsed(invoke.step, answer.response, parsed)
         except PayloadError as error:
             return _defect(run, invoke, "RESPONSE_UNREADABLE", str(error))
         return AttemptEnded(
@@ -127,8 +129,6 @@ def _judge(run: SagaRun, invoke: Invoke, answer: Answer, duration_ms: int) -> In
         )
     failure = failure_of(answer)
     _log(run, invoke, outcome, failure, duration_ms)
-    if outcome is Outcome.STALE_EPOCH:
-        return outcome
     retry_after_us = None if answer.retry_delay_s is None else int(answer.retry_delay_s * 1_000_000)
     return AttemptEnded(
         invoke.step,

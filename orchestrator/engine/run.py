@@ -87,6 +87,7 @@ class SagaRun:
         self._in_batch: NewSaga | Checkpoint | None = None
         self._parked_until_us: int | None = None
         self._responses: list[Message | None] = [None] * len(state.steps)
+        self._parsed: dict[int, tuple[bytes, Message]] = {}
 
     # ---- the core ----
 
@@ -114,12 +115,17 @@ class SagaRun:
         """Each step's parsed response. Raises ``PayloadError``."""
         for index, step in enumerate(self.state.steps):
             if step.response is not None and self._responses[index] is None:
-                self._responses[index] = self.definition.parse_response(index, step.response)
+                known = self._parsed.get(index)
+                if known is None or known[0] != step.response:
+                    known = step.response, self.definition.parse_response(index, step.response)
+                self._responses[index] = known[1]
         return self._responses
 
-    def remember_response(self, index: int, response: Message) -> None:
-        """Spares parsing a response again that was parsed to check it."""
-        self._responses[index] = response
+    def remember_parsed(self, index: int, data: bytes, response: Message) -> None:
+        """Spares parsing a response again that was parsed to check it. It counts only if the journal comes to hold it:
+        a request is a function of the input and the journal alone.
+        """
+        self._parsed[index] = data, response
 
     def release_effects(self) -> None:
         """Carries out, in order, the effects whose events are durable."""
@@ -209,6 +215,11 @@ class SagaRun:
         """Lets go of the saga until it is due: nothing is under way, and the wait is long."""
         self._parked_until_us = until_us
         self._host.mark_dirty(self)
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether it is on its way out of memory: what happens now is for the next owner."""
+        return self._parked_until_us is not None
 
     def due_us(self) -> int | None:
         """When the saga next does something by itself, if it is only waiting; None if something is under way."""
