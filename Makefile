@@ -10,6 +10,7 @@ STAMP := .venv/installed
 SOURCES := benchmarks contracts migrations orchestrator participants tests
 BASE = $(shell .ci/base)
 LOCK ?= requirements-dev.lock
+TEST_WORKERS ?= 2
 TEST_OPTIONS ?=
 
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -28,7 +29,7 @@ run: $(STAMP) ## The same stack, kept up until Ctrl-C; its data stays in var/.
 
 .PHONY: test
 test: $(STAMP) ## Every test that needs Python packages only: unit, property, integration.
-	pytest $(TEST_OPTIONS) $$(python -m tests.tiers test)
+	pytest --numprocesses=$(TEST_WORKERS) --dist=loadfile $(TEST_OPTIONS) $$(python -m tests.tiers test)
 
 .PHONY: test-system
 test-system: $(STAMP) ## Tests of whole processes: kill -9, outages, the demo.
