@@ -1,12 +1,12 @@
 """Folds events into the state. Replaying a journal and living through it go through this same code."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any, Final
 
 from orchestrator.core import events as ev
 from orchestrator.core.definition import SagaSpec, StepKind
 from orchestrator.core.events import Event, Phase
+from orchestrator.core.evolve import evolve
 from orchestrator.core.graph import DONE, ancestors, can_be_cut_short, needs_intent
 from orchestrator.core.state import INCARNATION_SHIFT, SagaState, SagaStatus, StepState, StepStatus
 
@@ -19,20 +19,20 @@ def initial(spec: SagaSpec, saga_id: str) -> SagaState:
 def fold(spec: SagaSpec, state: SagaState, event: Event, *, at_us: int, epoch: int) -> SagaState:
     """The state after ``event``, stored at ``at_us`` under ``epoch``."""
     moved = _FOLDS[type(event)](spec, state, event, at_us, epoch)
-    return replace(
+    return evolve(
         moved, seq=state.seq + 1, epoch=epoch, stale_claims=moved.stale_claims if type(event) is ev.SagaClaimed else 0
     )
 
 
 def _set(state: SagaState, index: int, step: StepState, **saga: Any) -> SagaState:
     steps = (*state.steps[:index], step, *state.steps[index + 1 :])
-    return replace(state, steps=steps, **saga)
+    return evolve(state, steps=steps, **saga)
 
 
 def _ended(step: StepState, **changes: Any) -> StepState:
     """The step after an attempt ended: nothing in flight, no timer, nothing blocked, unless ``changes`` says so."""
     changes = {"next_attempt_us": 0, "blocked": None, **changes}
-    return replace(step, in_flight=None, timer_us=None, **changes)
+    return evolve(step, in_flight=None, timer_us=None, **changes)
 
 
 def _open_steps(spec: SagaSpec, steps: list[StepState], candidates: tuple[int, ...], at_us: int) -> None:
@@ -42,13 +42,13 @@ def _open_steps(spec: SagaSpec, steps: list[StepState], candidates: tuple[int, .
         if steps[index].status is not StepStatus.PENDING or needs_intent(step):
             continue
         if all(steps[before].status in DONE for before in step.predecessors):
-            steps[index] = replace(steps[index], status=StepStatus.RUNNING, budget_from_us=at_us)
+            steps[index] = evolve(steps[index], status=StepStatus.RUNNING, budget_from_us=at_us)
 
 
 def _saga_started(spec: SagaSpec, state: SagaState, event: ev.SagaStarted, at_us: int, _epoch: int) -> SagaState:
     steps = list(state.steps)
     _open_steps(spec, steps, tuple(range(len(steps))), at_us)
-    return replace(state, status=SagaStatus.RUNNING, steps=tuple(steps), deadline_us=event.deadline_us)
+    return evolve(state, status=SagaStatus.RUNNING, steps=tuple(steps), deadline_us=event.deadline_us)
 
 
 def _saga_claimed(spec: SagaSpec, state: SagaState, event: ev.SagaClaimed, at_us: int, epoch: int) -> SagaState:
@@ -58,12 +58,12 @@ def _saga_claimed(spec: SagaSpec, state: SagaState, event: ev.SagaClaimed, at_us
     for index, step in enumerate(steps):
         # An attempt that the dead node had under way has an unknown end. A barrier will tell; without one nobody can.
         cut_off = step.status is StepStatus.RUNNING and not can_be_cut_short(spec.steps[index])
-        steps[index] = replace(
+        steps[index] = evolve(
             step, in_flight=None, timer_us=None, budget_from_us=at_us, had_unknown=step.had_unknown or cut_off
         )
     if lossy and status is SagaStatus.RUNNING:
         _doubt_successes(spec, steps, at_us)
-    return replace(
+    return evolve(
         state,
         status=status,
         steps=tuple(steps),
@@ -77,14 +77,14 @@ def _doubt_successes(spec: SagaSpec, steps: list[StepState], at_us: int) -> None
     for index, step in enumerate(steps):
         if step.status in {StepStatus.PENDING, StepStatus.SUCCEEDED, StepStatus.RUNNING, StepStatus.UNKNOWN}:
             doubtful = not can_be_cut_short(spec.steps[index])
-            steps[index] = replace(
+            steps[index] = evolve(
                 step, status=StepStatus.PENDING, response=None, counted_attempts=0, had_unknown=doubtful
             )
     _open_steps(spec, steps, tuple(range(len(steps))), at_us)
 
 
 def _step_intended(_spec: SagaSpec, state: SagaState, event: ev.StepIntended, at_us: int, _epoch: int) -> SagaState:
-    step = replace(state.steps[event.step], status=StepStatus.RUNNING, budget_from_us=at_us)
+    step = evolve(state.steps[event.step], status=StepStatus.RUNNING, budget_from_us=at_us)
     return _set(state, event.step, step)
 
 
@@ -92,7 +92,7 @@ def _attempt_failed(_spec: SagaSpec, state: SagaState, event: ev.AttemptFailed, 
     step = state.steps[event.step]
     if step.blocked is not None:
         # The time budget starts anew once a block ends: waiting for an operator is not the participant's failure.
-        step = replace(step, budget_from_us=at_us)
+        step = evolve(step, budget_from_us=at_us)
     counted = step.counted_attempts + event.counted
     changes: dict[str, Any] = {"failure": event.failure, "counted_attempts": counted}
     if event.phase is Phase.COMPENSATION:
@@ -123,7 +123,7 @@ def _step_succeeded(spec: SagaSpec, state: SagaState, event: ev.StepSucceeded, a
     steps = [*state.steps[: event.step], step, *state.steps[event.step + 1 :]]
     if not backward:
         _open_steps(spec, steps, spec.steps[event.step].successors, at_us)
-    return replace(state, steps=tuple(steps))
+    return evolve(state, steps=tuple(steps))
 
 
 def _step_rejected(_spec: SagaSpec, state: SagaState, event: ev.StepRejected, _at_us: int, _epoch: int) -> SagaState:
@@ -150,7 +150,7 @@ def _compensation_started(
     spec: SagaSpec, state: SagaState, event: ev.CompensationStarted, at_us: int, _epoch: int
 ) -> SagaState:
     steps = tuple(_turned(spec, state, index, at_us) for index in range(len(state.steps)))
-    return replace(state, status=SagaStatus.COMPENSATING, steps=steps, failed_step=event.step, failure=event.failure)
+    return evolve(state, status=SagaStatus.COMPENSATING, steps=steps, failed_step=event.step, failure=event.failure)
 
 
 def _turned(spec: SagaSpec, state: SagaState, index: int, at_us: int) -> StepState:
@@ -164,18 +164,18 @@ def _turned(spec: SagaSpec, state: SagaState, index: int, at_us: int) -> StepSta
             # `in_flight` stays: the undo waits for the cancelled attempt to end.
             return _undoing(step, at_us)
     elif step.status is StepStatus.RUNNING and not can_be_cut_short(spec.steps[index]):
-        return replace(step, timer_us=None)  # only its end tells whether there is something to undo
+        return evolve(step, timer_us=None)  # only its end tells whether there is something to undo
     elif step.status is StepStatus.SUCCEEDED and kind is StepKind.COMPENSATABLE:
         return _undoing(step, at_us)
     elif step.status is StepStatus.PENDING and kind is StepKind.COMPENSATABLE and state.unsure:
         return step  # it may have run, and nobody can say
     if step.status in {StepStatus.PENDING, StepStatus.RUNNING}:
-        return replace(step, status=StepStatus.SKIPPED, timer_us=None, next_attempt_us=0, blocked=None)
+        return evolve(step, status=StepStatus.SKIPPED, timer_us=None, next_attempt_us=0, blocked=None)
     return step
 
 
 def _undoing(step: StepState, at_us: int) -> StepState:
-    return replace(
+    return evolve(
         step,
         status=StepStatus.COMPENSATING,
         counted_attempts=0,
@@ -196,23 +196,23 @@ def _step_compensated(spec: SagaSpec, state: SagaState, event: ev.StepCompensate
     steps = [*state.steps[: event.step], step, *state.steps[event.step + 1 :]]
     for before in ancestors(spec, event.step):
         if steps[before].status is StepStatus.COMPENSATING:
-            steps[before] = replace(steps[before], budget_from_us=at_us)  # its turn may have come
-    return replace(state, steps=tuple(steps))
+            steps[before] = evolve(steps[before], budget_from_us=at_us)  # its turn may have come
+    return evolve(state, steps=tuple(steps))
 
 
 def _saga_completed(_spec: SagaSpec, state: SagaState, _event: ev.SagaCompleted, _at_us: int, _: int) -> SagaState:
-    return replace(state, status=SagaStatus.COMPLETED)
+    return evolve(state, status=SagaStatus.COMPLETED)
 
 
 def _saga_compensated(_spec: SagaSpec, state: SagaState, _event: ev.SagaCompensated, _at: int, _: int) -> SagaState:
-    return replace(state, status=SagaStatus.COMPENSATED)
+    return evolve(state, status=SagaStatus.COMPENSATED)
 
 
 def _saga_stuck(_spec: SagaSpec, state: SagaState, event: ev.SagaStuck, _at_us: int, _epoch: int) -> SagaState:
-    steps = [replace(step, timer_us=None) for step in state.steps]
+    steps = [evolve(step, timer_us=None) for step in state.steps]
     if event.step is not None:
         steps[event.step] = _ended(steps[event.step], status=StepStatus.STUCK, failure=event.failure)
-    return replace(
+    return evolve(
         state,
         status=SagaStatus.STUCK,
         steps=tuple(steps),
@@ -224,7 +224,7 @@ def _saga_stuck(_spec: SagaSpec, state: SagaState, event: ev.SagaStuck, _at_us: 
 
 
 def _deadline_passed(_spec: SagaSpec, state: SagaState, _event: ev.DeadlinePassed, _at_us: int, _: int) -> SagaState:
-    return replace(state, deadline_noted=True)
+    return evolve(state, deadline_noted=True)
 
 
 def _request_consumed(_spec: SagaSpec, state: SagaState, _event: ev.RequestConsumed, _at: int, _: int) -> SagaState:

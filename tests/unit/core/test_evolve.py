@@ -1,0 +1,29 @@
+"""The fast copy of a state is the copy that ``dataclasses.replace`` makes."""
+
+from dataclasses import fields, replace
+
+import pytest
+
+from orchestrator.core.events import Failure, Phase
+from orchestrator.core.evolve import evolve
+from orchestrator.core.state import SagaState, SagaStatus, StepState, StepStatus
+
+STEP = StepState(StepStatus.RUNNING, attempts=2, response=b"x", failure=Failure(1, "R", "m"), in_flight=Phase.ACTION)
+SAGA = SagaState("id", SagaStatus.RUNNING, (STEP,), seq=4, epoch=7, failed_step=0)
+
+
+@pytest.mark.parametrize("state", [STEP, SAGA], ids=["step", "saga"])
+def test_a_copy_has_every_field(state: StepState | SagaState) -> None:
+    copy = evolve(state)
+    assert copy is not state
+    assert [getattr(copy, field.name) for field in fields(state)] == [
+        getattr(state, field.name) for field in fields(state)
+    ]
+
+
+def test_changes_are_in_the_copy_alone() -> None:
+    assert evolve(STEP, attempts=3, timer_us=9) == replace(STEP, attempts=3, timer_us=9)
+    assert evolve(STEP, timer_us=9).timer_us == 9
+    assert STEP.attempts == 2
+    with pytest.raises(KeyError):
+        evolve(SAGA, attempt=1)
