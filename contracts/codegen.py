@@ -65,10 +65,17 @@ def run_plugin(request: plugin_pb2.CodeGeneratorRequest) -> plugin_pb2.CodeGener
     return response
 
 
+def shipped_protos() -> Path:
+    """Where this package keeps its own contracts: inside the installed wheel, or beside it in a checkout."""
+    package = Path(str(files("contracts")))
+    installed = package / "protos"
+    return installed if installed.is_dir() else package.parent / "protos"
+
+
 def generate(source: Path, target: Path, *, includes: list[Path] | None = None) -> None:
     """Regenerates ``target`` from every proto below ``source``. Raises ``RuntimeError`` if protoc refuses a file.
 
-    ``includes`` are further import roots, such as the directory that holds ``saga/v1`` for contracts kept elsewhere.
+    ``includes`` are further import roots. The shipped contracts are always one, for ``saga/v1/options.proto``.
     """
     from grpc_tools import protoc  # noqa: PLC0415  (only code generation needs the compiler)
 
@@ -82,7 +89,7 @@ def generate(source: Path, target: Path, *, includes: list[Path] | None = None) 
         arguments = [
             "protoc",
             f"--proto_path={source}",
-            *(f"--proto_path={include}" for include in includes or []),
+            *(f"--proto_path={include}" for include in [*(includes or []), shipped_protos()]),
             f"--proto_path={files('grpc_tools') / '_proto'}",
             f"--plugin=protoc-gen-saga={plugin}",
             f"--plugin=protoc-gen-mypy={Path(sys.executable).parent / 'protoc-gen-mypy'}",
