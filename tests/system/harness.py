@@ -14,22 +14,13 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
-from commerce.v1.address_pb2 import Address
-from commerce.v1.money_pb2 import Money
 from google.rpc.error_details_pb2 import ErrorInfo
 from google.rpc.status_pb2 import Status
-from inventory.v1.inventory_pb2 import ReceiveStockRequest, StockLine
 from inventory.v1.inventory_pb2_grpc import InventoryServiceStub
-from orders.v1.orders_pb2 import OrderLine, PlaceOrderRequest
 from orders.v1.orders_pb2_grpc import OrderServiceStub
 from saga.v1.event_pb2 import EVENT_TYPE_SAGA_CLAIMED, SagaEvent
 from saga.v1.saga_pb2 import SAGA_STATE_COMPENSATING, SAGA_STATE_PENDING, SAGA_STATE_RUNNING, Saga, SagaState
-from saga.v1.saga_service_pb2 import (
-    GetSagaRequest,
-    ListSagaEventsRequest,
-    ListSagasRequest,
-    StartSagaRequest,
-)
+from saga.v1.saga_service_pb2 import GetSagaRequest, ListSagaEventsRequest, ListSagasRequest
 from saga.v1.saga_service_pb2_grpc import SagaServiceStub
 
 from contracts.errors import DETAILS_KEY
@@ -39,6 +30,7 @@ from orchestrator.local.orders import Order
 from orchestrator.local.processes import Child
 from orchestrator.local.stack import Member, Stack
 from tests.fixtures.postgres import connect
+from tests.system.orders import FAULTS, RECEIPT, new_request, start_request
 
 if TYPE_CHECKING:  # the stubs alone know these
     from orders.v1.orders_pb2_grpc import OrderServiceAsyncStub
@@ -48,16 +40,6 @@ CALL_TIMEOUT_S: Final = 15.0
 POLL_S: Final = 0.1
 STARTS_AT_ONCE: Final = 32
 LIVE: Final = frozenset({SAGA_STATE_PENDING, SAGA_STATE_RUNNING, SAGA_STATE_COMPENSATING})
-WAREHOUSE: Final = "BER-1"
-SKUS: Final = tuple(f"MUG-{number:02}" for number in range(16))
-SCARCE: Final = "VASE-01"
-RECEIPT: Final = ReceiveStockRequest(
-    receipt_id="DN-1",
-    warehouse_id=WAREHOUSE,
-    lines=[*(StockLine(sku=sku, quantity=10_000) for sku in SKUS), StockLine(sku=SCARCE, quantity=1)],
-)
-FAULTS: Final = ("", "declined", "", "out of stock", "", "", "undeliverable", "", "", "")
-"""What is wrong with every so-manieth order; most are good."""
 
 
 class Shop:
@@ -223,37 +205,6 @@ class Shop:
         where = {name: member.address for name, member in self.stack.participants.items()}
         checked = sums(ends, [RECEIPT], await read_reports(where))
         assert not [each for each in checked if not each.holds]
-
-
-def new_request(number: int, fault: str = "") -> PlaceOrderRequest:
-    """An order, numbered; ``fault`` is one of :data:`FAULTS`."""
-    sku, quantity = (SCARCE, 2) if fault == "out of stock" else (SKUS[number % len(SKUS)], 1 + number % 3)
-    return PlaceOrderRequest(
-        request_id=f"ORD-{number}",
-        order_id=f"ORD-{number}",
-        customer_id=f"CUS-{number}",
-        warehouse_id=WAREHOUSE,
-        lines=[OrderLine(sku=sku, quantity=quantity)],
-        total=Money(currency_code="EUR", amount_minor=1000 + number),
-        payment_method="pm_card_chargeDeclined" if fault == "declined" else "pm_card_visa",
-        ship_to=Address(
-            recipient="A. Customer",
-            address_lines=["Lindenallee 1"],
-            locality="Berlin",
-            postal_code="nowhere" if fault == "undeliverable" else "10115",
-            region_code="DE",
-        ),
-    )
-
-
-def start_request(order: Order, definition: str = "place-order") -> StartSagaRequest:
-    """The order for the generic door."""
-    return StartSagaRequest(
-        request_id=order.request.request_id,
-        definition=definition,
-        version=order.version,
-        input=order.request.SerializeToString(),
-    )
 
 
 @contextmanager

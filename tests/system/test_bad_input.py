@@ -11,7 +11,8 @@ from saga.v1 import saga_service_pb2 as pb
 
 from contracts.errors import Reason
 from orchestrator.local.stack import StackSettings
-from tests.system.harness import CALL_TIMEOUT_S, Shop, error_info, frozen, new_request
+from tests.system.harness import CALL_TIMEOUT_S, Shop, error_info, frozen
+from tests.system.orders import new_request
 
 PLACE_ORDER = "/orders.v1.OrderService/PlaceOrder"
 UNKNOWN_SAGA = "01890000-0000-7000-8000-000000000000"

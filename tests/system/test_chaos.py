@@ -25,7 +25,8 @@ from saga.v1.saga_pb2 import (
 
 from orchestrator.local.health import wait_until_serving
 from orchestrator.local.stack import SERVICES
-from tests.system.harness import Shop, check_fencing, claims, frozen, report, start_request
+from tests.system.harness import Shop, check_fencing, claims, frozen, report
+from tests.system.orders import start_request
 
 CHAOS_S = 20.0
 CUSTOMERS = 16

@@ -15,7 +15,8 @@ from saga.v1.saga_pb2 import SAGA_STATE_COMPLETED, SAGA_STATE_RUNNING, SAGA_STAT
 from orchestrator.local.orders import Order
 from orchestrator.local.processes import ChildError
 from orchestrator.local.stack import Member, StackSettings
-from tests.system.harness import LIVE, Shop, check_fencing, claims, frozen, log_lines, report, start_request, until
+from tests.system.harness import LIVE, Shop, check_fencing, claims, frozen, log_lines, report, until
+from tests.system.orders import start_request
 
 PACKAGES = Path(__file__).with_name("packages")
 SHIPPED = "orchestrator.definitions.shipped"

@@ -64,6 +64,23 @@ async def test_survivor_finishes_200_sagas_of_a_killed_node_in_time(shop: Shop) 
     assert took_s <= PROMISE_S
 
 
+async def test_a_new_node_finishes_what_the_death_of_all_left_behind(shop: Shop) -> None:
+    first, second = await shop.two_nodes()
+    orders = shop.new_orders(100, faults=HELD_FAULTS)
+    with frozen(shop.stack.participants["shipping"].child):
+        saga_ids = await shop.start(first, orders[:50]) + await shop.start(second, orders[50:])
+        await shop.until_all(first, saga_ids, waits_for_shipping, 30, "waiting for shipping")
+        killed_at = time.monotonic()
+        await asyncio.gather(first.child.kill(), second.child.kill())
+    new = await shop.stack.start_node("new")
+    serves_at = time.monotonic()
+    ends = await shop.until_ended(new, saga_ids, 60)
+    report("100 sagas of two killed nodes ended after the kill", time.monotonic() - killed_at)
+    assert set(ends) == {SAGA_STATE_COMPLETED, SAGA_STATE_COMPENSATED}
+    assert time.monotonic() - serves_at <= PROMISE_S
+    await shop.check_sums(new)
+
+
 async def test_streams_and_waits_on_another_node_survive_the_owner(shop: Shop) -> None:
     owner, other = await shop.two_nodes()
     orders = shop.new_orders(10, versions=(1, 2), faults=("",))

@@ -20,7 +20,8 @@ from orchestrator.local.health import wait_until_serving
 from orchestrator.local.orders import Order
 from orchestrator.local.processes import ChildError
 from orchestrator.local.stack import Member
-from tests.system.harness import Shop, check_fencing, error_info, frozen, log_lines, report, start_request, until
+from tests.system.harness import Shop, check_fencing, error_info, frozen, log_lines, report, until
+from tests.system.orders import start_request
 
 OUTAGE_S = 30.0
 HANG_S = 15.0
