@@ -61,6 +61,8 @@ class Dispatcher:
         self.draining = False
         self.defects: dict[UUID, int] = {}
         """How often a saga met a defect of the program since this node began; emptied as sagas leave."""
+        self.disputed: dict[UUID, int] = {}
+        """The epoch under which a participant called a saga another's; emptied as sagas leave."""
         self._participants = participants
         self._clock = clock
         self._watches = watches
@@ -148,10 +150,14 @@ class Dispatcher:
 
     def _defect(self, run: SagaRun) -> None:
         """The program failed this saga: try again from the journal, a few times."""
-        if not run.is_new:
-            self.defects[run.saga_id] = self.defects.get(run.saga_id, 0) + 1
-            self._gates.orphaned()
         self.drop(run)
+        if not run.is_new:
+            self.count_defect(run.saga_id)
+
+    def count_defect(self, saga_id: UUID) -> None:
+        """The saga is not in memory for want of a program that can run it; it is tried again."""
+        self.defects[saga_id] = self.defects.get(saga_id, 0) + 1
+        self._gates.orphaned()
 
     def drop(self, run: SagaRun) -> None:
         """Forgets a run; the store is untouched."""
@@ -162,11 +168,13 @@ class Dispatcher:
     def forget(self, saga_id: UUID) -> None:
         """The node let go of the saga in the store: what it did wrong here counts no more."""
         self.defects.pop(saga_id, None)
+        self.disputed.pop(saga_id, None)
 
     def drop_all(self) -> None:
         """The node owns nothing any more."""
         self._waiting_for_lease.clear()
         self.defects.clear()
+        self.disputed.clear()
         for run in list(self.runs.values()):
             self.drop(run)
 
@@ -219,12 +227,15 @@ class Dispatcher:
             self._defect(run)
             return
         run.attempts.pop(invoke.step, None)
-        if isinstance(told, Outcome):
-            # A newer epoch exists: the saga is another's, or the answer is a lie. The store knows.
+        if isinstance(told, AttemptEnded) and told.outcome is Outcome.STALE_EPOCH and not run.dropped:
             log.warning("stale_epoch", saga_id=str(run.saga_id), step=run.names[invoke.step], epoch=run.epoch)
-            self.drop(run)
-            self._gates.orphaned()
-            return
+            if self.disputed.get(run.saga_id) != run.epoch:
+                # A newer epoch exists: the saga is another's, and the store knows. Or the store says that it is still
+                # this node's under this epoch, and the next such answer is for the core to judge.
+                self.disputed[run.saga_id] = run.epoch
+                self.drop(run)
+                self._gates.orphaned()
+                return
         self.feed(run, told)
 
     def _overtaken(self, run: SagaRun, invoke: Invoke) -> None:
@@ -261,7 +272,7 @@ class Dispatcher:
         run.deadline_timer = asyncio.get_running_loop().call_later(delay_s, self._deadline, run)
 
     def _deadline(self, run: SagaRun) -> None:
-        if run.dropped:
+        if run.dropped or run.is_parked:
             return
         self.feed(run, DeadlineReached())
         if not run.dropped:

@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 
 from orchestrator.core.events import Failure, RequestConsumed
 from orchestrator.core.inputs import Resumed
+from orchestrator.core.state import TERMINAL
 from orchestrator.definitions.errors import PayloadError
 from orchestrator.definitions.model import Definition
 from orchestrator.definitions.registry import Registry
@@ -149,13 +150,14 @@ class Engine:
         )
         await self._join()
         services = (
-            self._writer.run(),
-            self._lease.run(),
-            self._takeover.run(),
-            self._takeover.listen(),
-            self._watches.run(),
+            self._writer.run,
+            self._lease.run,
+            self._takeover.run,
+            self._takeover.listen,
+            self._watches.run,
         )
-        self._services = [asyncio.get_running_loop().create_task(service) for service in services]
+        loop = asyncio.get_running_loop()
+        self._services = [loop.create_task(_keep_running(service)) for service in services]
         for service in self._services:
             service.add_done_callback(_report_death)
 
@@ -189,7 +191,7 @@ class Engine:
         await self._lease.register(node_id, self._settings.node_name, list(self._starter.definition_ids.values()))
         self._writer.node_id = node_id
         log.info("node_joined", node=str(node_id), name=self._settings.node_name)
-        self._set_health(healthy=True)
+        self._set_health(healthy=not self._dispatcher.draining)
         if self._takeover is not None:
             self._takeover.check_owned()
 
@@ -210,8 +212,8 @@ class Engine:
                 try:
                     await self._join()
                     return
-                except StoreUnavailable as error:
-                    log.warning("rejoin_postponed", error=str(error))
+                except Exception as error:
+                    log.warning("rejoin_postponed", error=f"{type(error).__name__}: {error}")
                     await asyncio.sleep(delay_s)
                     delay_s = min(delay_s * 2, LAST_RETRY_S)
         finally:
@@ -250,14 +252,16 @@ class Engine:
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
+                    # Looked at before the store is asked: what ended the saga may have consumed the request, too.
+                    interrupted, ended = watch.interrupted, watch.status in TERMINAL
                     entry = await self._store.request_outcome(saga_id, number)
                     if entry is not None:
                         event = decode((), entry.kind, entry.attributes)
                         assert isinstance(event, RequestConsumed), "request_outcome returns only such entries"
                         return event.refusal
-                    if watch.interrupted:
+                    if interrupted:
                         raise TimeoutError
-                    if watch.is_over:
+                    if ended:
                         return Failure(0, "SAGA_STATE", "the saga ended before the request reached it")
                     await watch.changed.wait()
                     watch.changed.clear()
@@ -303,6 +307,10 @@ class Engine:
             stuck = give_up(stored, "INPUT_UNREADABLE", str(error), self._clock.now_us())
             self._spawn(self._write_alone(stuck))
             return
+        except Exception:
+            log.exception("resume_defect", saga_id=saga_id)
+            self._dispatcher.count_defect(stored.saga_id)
+            return
         log.info("saga_resumed", saga_id=saga_id, node=str(self.node_id), epoch=stored.epoch, seq=stored.last_seq)
         self._dispatcher.add(run)
         self._dispatcher.feed(run, Resumed())
@@ -313,8 +321,7 @@ class Engine:
         if node_id is None:
             return
         try:
-            written = await self._store.commit(node_id, Batch(checkpoints=(checkpoint,)))
-            if written:
+            if await self._store.commit(node_id, Batch(checkpoints=(checkpoint,))):
                 self._dispatcher.forget(checkpoint.saga_id)
         except NodeFenced:
             self._fenced(node_id)
@@ -363,6 +370,18 @@ class Engine:
             self._healthy = healthy
             log.info("node_health", node=str(self.node_id), healthy=healthy)
             self._on_health(healthy)
+
+
+async def _keep_running(service: Callable[[], Coroutine[None, None, None]]) -> None:
+    """What nobody thought of ends one turn of a service, not the service: a node that holds its lease and does nothing
+    would keep its sagas from everybody.
+    """
+    while True:
+        try:
+            await service()
+        except Exception:
+            log.exception("service_failed", service=getattr(service, "__qualname__", repr(service)))
+        await asyncio.sleep(FIRST_RETRY_S)
 
 
 def _report_death(task: asyncio.Task[None]) -> None:

@@ -7,7 +7,7 @@ stored messages only ever grow fields: a newer program reads every older journal
 from collections.abc import Callable
 from typing import Any, Final
 
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from saga.v1 import event_pb2 as pb
 from saga.v1 import saga_pb2
@@ -191,7 +191,7 @@ def step_names(spec: SagaSpec) -> tuple[str, ...]:
 
 
 def decode(names: tuple[str, ...], kind: int, attributes: bytes) -> Event:
-    """The event that was stored. Raises :class:`JournalError` if it names a step or a kind that is not known."""
+    """The event that was stored. Raises :class:`JournalError` if this program does not know what it says."""
     if kind not in _DECODERS:
         raise JournalError(f"the journal holds an event of kind {kind}, which this program does not know")
 
@@ -201,4 +201,7 @@ def decode(names: tuple[str, ...], kind: int, attributes: bytes) -> Event:
         return names.index(name)
 
     message_type, build = _DECODERS[kind]
-    return build(message_type.FromString(attributes), step)
+    try:
+        return build(message_type.FromString(attributes), step)
+    except (DecodeError, ValueError) as error:
+        raise JournalError(f"the journal's event of kind {kind} cannot be read: {type(error).__name__}") from None

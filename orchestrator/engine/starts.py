@@ -46,19 +46,20 @@ class Starter:
 
     async def start(self, definition: Definition, saga_input: Message, *, caller: str, request_id: str) -> Started:
         """See :meth:`orchestrator.engine.api.SagaEngine.start`."""
+        self._admit()
         key = definition.concurrency_key(saga_input)
         stored_input = definition.store_input(saga_input)
         request_hash = hashlib.sha256(definition.name.encode() + b"\0" + stored_input).digest()
         definition_id = self.definition_ids[definition.name, definition.version]
         origin = Origin(definition_id, caller, request_id, request_hash, key, stored_input)
         for _ in range(ROUNDS):
-            self._admit()
             run = await self._insert(definition, origin)
             if run is not None:
                 return Started(run.saga_id)
             found = await self._find_obstacle(definition, origin)
             if found is not None:
                 return found
+            self._admit()
         raise StoreUnavailable("the start lost a race again and again; repeat it with the same request_id")
 
     async def _insert(self, definition: Definition, origin: Origin) -> SagaRun | None:

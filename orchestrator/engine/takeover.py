@@ -17,6 +17,8 @@ from orchestrator.engine.settings import EngineSettings
 log = structlog.get_logger(__name__)
 
 MISSING_REPORT_INTERVAL_S = 30.0
+OWNED_INTERVAL_S = 10.0
+"""How often to compare memory with the store unasked: a claim without an answer may land long after it was made."""
 
 
 class TakeoverHost(Protocol):
@@ -53,6 +55,7 @@ class Takeover:
         self._monotonic_s = monotonic_s
         self._wake = asyncio.Event()
         self._check_owned = True
+        self._owned_checked_s = 0.0
         self._probation: tuple[UUID, float] | None = None
         self._reported_missing_s = 0.0
 
@@ -102,8 +105,9 @@ class Takeover:
 
     async def run_once(self, node_id: UUID) -> None:
         """Fences dead nodes, claims what is free, resumes it, and hands over waiting requests."""
-        if self._check_owned:
-            self._check_owned = False
+        now_s = self._monotonic_s()
+        if self._check_owned or now_s - self._owned_checked_s >= OWNED_INTERVAL_S:
+            self._check_owned, self._owned_checked_s = False, now_s
             await self._adopt(list(await self._store.owned(node_id)))
         fenced = await self._store.fence_expired(node_id)
         if fenced or await self._store.has_claimable(node_id, self._definition_ids):

@@ -46,10 +46,12 @@ class Watches:
         self._is_local = is_local
         self._watches: dict[UUID, set[Watch]] = {}
         self._some = asyncio.Event()
+        self._interrupted = False
 
     def open(self, saga_id: UUID) -> Watch:
         """Starts watching. Must be closed."""
         watch = Watch()
+        watch.interrupted = self._interrupted
         self._watches.setdefault(saga_id, set()).add(watch)
         self._some.set()
         return watch
@@ -63,7 +65,8 @@ class Watches:
                 del self._watches[saga_id]
 
     def interrupt(self) -> None:
-        """Ends every wait."""
+        """Ends every wait, those to come as well."""
+        self._interrupted = True
         for watches in self._watches.values():
             for watch in watches:
                 watch.interrupted = True

@@ -39,6 +39,7 @@ class FaultyStore:
         self.away = False
         """Nothing answers."""
         self.renewals_away = False
+        self.renewing = 0
         self.claim_answers_lost = 0
         self.claims_landed: list[UUID] = []
         self._late: tuple[UUID, Batch] | None = None
@@ -80,7 +81,11 @@ class FaultyStore:
     async def renew(self, node_id: UUID, lease_ttl_s: float) -> int:
         if self.away or self.renewals_away:
             raise StoreUnavailable("away")
-        return await self._store.renew(node_id, lease_ttl_s)
+        self.renewing += 1
+        try:
+            return await self._store.renew(node_id, lease_ttl_s)
+        finally:
+            self.renewing -= 1
 
     async def claim(self, *args: Any, **more: Any) -> Sequence[UUID]:
         if self.away:

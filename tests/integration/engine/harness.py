@@ -152,6 +152,7 @@ class Rig:
     async def lapse(self, node: Node) -> UUID:
         """The node's lease runs out in the database, and it does not get to renew it."""
         node.store.renewals_away = True
+        await until(lambda: node.store.renewing == 0)
         node_id = node.node_id
         await self.db.execute(
             "UPDATE node SET lease_expires_at = clock_timestamp() - interval '1 s' WHERE node_id = $1", node_id
