@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Final, cast
+from typing import Final
 from uuid import UUID
 
 from saga.v1 import event_pb2
@@ -30,8 +30,8 @@ async def watch(
     with engine_errors(_resume(seq), saga_id):
         if not await queries.list_entries(saga_id, after_seq=0, limit=1):  # every saga has a first event
             raise saga_not_found(str(saga_id))
-    # An async generator, whatever it is typed as: it is closed with this one, not when it is collected.
-    async with aclosing(cast("AsyncGenerator[int, None]", engine.follow(saga_id, after_seq))) as growth:
+    # Closed with this generator, not when it is collected.
+    async with aclosing(engine.follow(saga_id, after_seq)) as growth:
         while (last_seq := await _next(growth, ends_at, saga_id, seq)) is not None:
             while seq < last_seq:
                 with engine_errors(_resume(seq), saga_id):

@@ -1,7 +1,7 @@
 """An engine and a store that a test scripts, behind the server that is under test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -128,7 +128,7 @@ class FakeEngine:
                 self.wait_ended.set()
         return _answer(self.standing)
 
-    async def follow(self, saga_id: UUID, after_seq: int) -> AsyncIterator[int]:
+    async def follow(self, saga_id: UUID, after_seq: int) -> AsyncGenerator[int, None]:
         try:
             while (grown := await self.growth.get()) is not None:
                 yield _answer(grown)

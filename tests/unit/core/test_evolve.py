@@ -12,13 +12,12 @@ STEP = StepState(StepStatus.RUNNING, attempts=2, response=b"x", failure=Failure(
 SAGA = SagaState("id", SagaStatus.RUNNING, (STEP,), seq=4, epoch=7, failed_step=0)
 
 
-@pytest.mark.parametrize("state", [STEP, SAGA], ids=["step", "saga"])
-def test_a_copy_has_every_field(state: StepState | SagaState) -> None:
-    copy = evolve(state)
-    assert copy is not state
-    assert [getattr(copy, field.name) for field in fields(state)] == [
-        getattr(state, field.name) for field in fields(state)
-    ]
+def test_a_copy_has_every_field() -> None:
+    pairs: list[tuple[StepState | SagaState, StepState | SagaState]] = [(STEP, evolve(STEP)), (SAGA, evolve(SAGA))]
+    for state, copy in pairs:
+        assert copy is not state
+        names = [field.name for field in fields(state)]
+        assert [getattr(copy, name) for name in names] == [getattr(state, name) for name in names]
 
 
 def test_changes_are_in_the_copy_alone() -> None:
