@@ -192,6 +192,7 @@ class Dispatcher:
                 continue
             run.seen_requests.add(request.number)
             if request.kind == "cancel":
+                run.stay()
                 self.feed(run, CancelRequested(request.number))
             else:
                 log.error("request_kind_unknown", saga_id=str(request.saga_id), kind=request.kind)

@@ -216,6 +216,11 @@ class SagaRun:
         self._parked_until_us = until_us
         self._host.mark_dirty(self)
 
+    def stay(self) -> None:
+        """Takes :meth:`park` back, unless the release is on its way: there is something to do after all."""
+        if self._in_batch is None:
+            self._parked_until_us = None
+
     @property
     def is_parked(self) -> bool:
         """Whether it is on its way out of memory: what happens now is for the next owner."""

@@ -108,7 +108,7 @@ class Takeover:
         now_s = self._monotonic_s()
         if self._check_owned or now_s - self._owned_checked_s >= OWNED_INTERVAL_S:
             self._check_owned, self._owned_checked_s = False, now_s
-            await self._adopt(list(await self._store.owned(node_id)))
+            await self._adopt(node_id, list(await self._store.owned(node_id)))
         fenced = await self._store.fence_expired(node_id)
         if fenced or await self._store.has_claimable(node_id, self._definition_ids):
             await self._claim(node_id, list(fenced))
@@ -138,16 +138,20 @@ class Takeover:
             released_attributes=encode((), SagaClaimed(str(node_id), crashed=False))[1],
             crashed_attributes=encode((), SagaClaimed(str(node_id), crashed=True))[1],
         )
-        await self._adopt(list(claimed))
+        await self._adopt(node_id, list(claimed))
         return list(claimed)
 
-    async def _adopt(self, saga_ids: list[UUID]) -> None:
+    async def _adopt(self, node_id: UUID, saga_ids: list[UUID]) -> None:
         unknown = [saga_id for saga_id in saga_ids if not self._host.has_run(saga_id)]
         size = self._settings.claim_batch_size
         for start in range(0, len(unknown), size):
-            for stored in await self._store.load(unknown[start : start + size]):
+            found = await self._store.load(unknown[start : start + size])
+            # One that was claimed for a request would be parked again before it heard of it.
+            requests = await self._store.pending_requests(node_id)
+            for stored in found:
                 if stored.owner == self._host.node_id and not self._host.has_run(stored.saga_id):
                     self._host.adopt(stored)
+            self._host.give_requests(list(requests))
 
     def _probation_is_over(self) -> bool:
         if self._probation is None:
