@@ -29,6 +29,7 @@ from orchestrator.engine.ports import (
     Checkpoint,
     NodeFenced,
     Participants,
+    SagaEnded,
     SagaRequest,
     Started,
     Store,
@@ -245,7 +246,10 @@ class Engine:
 
     async def cancel(self, saga_id: UUID, *, caller: str, request_id: str, timeout_s: float) -> Failure | None:
         """See :meth:`orchestrator.engine.api.SagaEngine.cancel`."""
-        number = await self._store.add_request(saga_id, caller, request_id, "cancel")
+        try:
+            number = await self._store.add_request(saga_id, caller, request_id, "cancel")
+        except SagaEnded:
+            return Failure(0, "SAGA_STATE", "the saga ended before the request reached it")
         if self._takeover is not None:
             self._takeover.wake()
         watch = self._watches.open(saga_id)

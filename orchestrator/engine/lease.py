@@ -73,7 +73,8 @@ class LeaseKeeper:
                 self._on_fenced(node_id)
         except StoreUnavailable as error:
             log.warning("lease_not_renewed", node=str(node_id), error=str(error))
-            self._on_change(False)  # noqa: FBT003  (the one argument of a listener)
+            if not self.is_held:  # one slow renewal is no reason to turn callers away
+                self._on_change(False)  # noqa: FBT003  (the one argument of a listener)
         else:
             if self.node_id == node_id:
                 self._note(database_us, asked_at_s)

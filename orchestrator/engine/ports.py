@@ -31,6 +31,10 @@ class RequestReused(Exception):  # noqa: N818  (what was done with the id)
     """A request id of the caller was used before, for another saga or for something else."""
 
 
+class SagaEnded(Exception):  # noqa: N818  (what had become of the saga)
+    """The saga has ended: there is nobody to consume a request."""
+
+
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """One event as stored. ``kind`` is ``saga.v1.EventType``; ``attributes`` the serialized attribute message."""
@@ -269,9 +273,12 @@ class RequestStore(Protocol):
     async def add_request(self, saga_id: UUID, caller: str, request_id: str, kind: str) -> int:
         """Stores a request once per (caller, request_id), wakes the owner and returns its number.
 
-        Raises :class:`KeyError` for an unknown saga and :class:`RequestReused` if the caller used the id for another
-        saga or kind.
+        Raises :class:`KeyError` for an unknown saga, :class:`SagaEnded` for one that has ended (nothing was stored),
+        and :class:`RequestReused` if the caller used the id for another saga or kind.
         """
+
+    async def forget_requests(self) -> int:
+        """Deletes requests that came just before their saga ended, and that nobody consumed; returns how many."""
 
     async def pending_requests(self, node_id: UUID) -> Sequence[SagaRequest]:
         """Unconsumed requests to live sagas of the node, oldest first."""

@@ -16,7 +16,8 @@ from orchestrator.engine.settings import EngineSettings
 
 log = structlog.get_logger(__name__)
 
-MISSING_REPORT_INTERVAL_S = 30.0
+TIDY_INTERVAL_S = 30.0
+"""How often sagas that no node can run are named, and requests to ended ones forgotten."""
 OWNED_INTERVAL_S = 10.0
 """How often to compare memory with the store unasked: a claim without an answer may land long after it was made."""
 
@@ -57,7 +58,7 @@ class Takeover:
         self._check_owned = True
         self._owned_checked_s = 0.0
         self._probation: tuple[UUID, float] | None = None
-        self._reported_missing_s = 0.0
+        self._tidied_s = 0.0
 
     def wake(self) -> None:
         """Something may be there to claim or to consume."""
@@ -113,7 +114,7 @@ class Takeover:
         if fenced or await self._store.has_claimable(node_id, self._definition_ids):
             await self._claim(node_id, list(fenced))
         self._host.give_requests(list(await self._store.pending_requests(node_id)))
-        await self._report_missing()
+        await self._tidy()
 
     async def _claim(self, node_id: UUID, nodes: list[UUID]) -> None:
         while self._host.room > 0:
@@ -162,11 +163,12 @@ class Takeover:
             return True
         return False
 
-    async def _report_missing(self) -> None:
+    async def _tidy(self) -> None:
         now_s = self._monotonic_s()
-        if now_s - self._reported_missing_s < MISSING_REPORT_INTERVAL_S:
+        if now_s - self._tidied_s < TIDY_INTERVAL_S:
             return
-        self._reported_missing_s = now_s
+        self._tidied_s = now_s
+        await self._store.forget_requests()
         for missing in await self._store.missing_definitions():
             log.warning(
                 "definition_missing",

@@ -76,7 +76,11 @@ class Registry(Connected):
         async with self._connections.pooled("registering definitions") as connection:
             await connection.execute(REGISTER, names, versions, [digest for _, _, digest in definitions])
             rows = await connection.fetch(REGISTERED, names, versions)
-        changed = [f"{r['name']} v{r['version']}" for r in rows if r["digest"] != digests[r["name"], r["version"]]]
+        changed = [
+            f"{r['name']} v{r['version']} (registered {r['digest'].hex()[:12]}, loaded {loaded.hex()[:12]})"
+            for r in rows
+            if r["digest"] != (loaded := digests[r["name"], r["version"]])
+        ]
         if changed:
             raise DefinitionChanged(
                 f"registered with another digest: {', '.join(sorted(changed))}; a definition never changes under its "

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from orchestrator.engine.ports import RequestReused, SagaRequest, StoredEntry, StoreUnavailable
+from orchestrator.engine.ports import RequestReused, SagaEnded, SagaRequest, StoredEntry, StoreUnavailable
 from orchestrator.storage.connections import Connected
 from orchestrator.storage.rows import stored_entry
 
@@ -14,12 +14,12 @@ ADD_ATTEMPTS: Final = 3
 # saga_pkey; saga_request_caller_request_id_key. An unowned saga is claimed for its request, so any node may be meant.
 ADD: Final = """
 WITH target AS (
-    SELECT saga_id, owner FROM saga WHERE saga_id = $1
+    SELECT saga_id, owner, ended_at IS NOT NULL AS has_ended FROM saga WHERE saga_id = $1
 ),
 added AS (
     INSERT INTO saga_request (saga_id, caller, request_id, kind)
     SELECT target.saga_id, $2, $3, $4 FROM target
-    WHERE NOT EXISTS (SELECT FROM saga_request WHERE caller = $2 AND request_id = $3)
+    WHERE NOT target.has_ended AND NOT EXISTS (SELECT FROM saga_request WHERE caller = $2 AND request_id = $3)
     ON CONFLICT (caller, request_id) DO NOTHING
     RETURNING number, saga_id, kind
 ),
@@ -30,6 +30,7 @@ found AS (
 )
 SELECT
     EXISTS (SELECT FROM target) AS saga_exists,
+    (SELECT has_ended FROM target) AS has_ended,
     (SELECT number FROM found) AS number,
     (SELECT saga_id = $1 AND kind = $4 FROM found) AS is_same,
     (
@@ -45,6 +46,16 @@ PENDING: Final = """
     SELECT r.number, r.saga_id, r.kind FROM saga_request r JOIN saga s USING (saga_id)
     WHERE r.consumed_seq IS NULL AND s.owner = $1
     ORDER BY r.number
+"""
+
+# saga_request_waiting, then saga_pkey. They would be walked by every look for something to claim.
+FORGET: Final = """
+WITH forgotten AS (
+    DELETE FROM saga_request r USING saga s
+    WHERE r.consumed_seq IS NULL AND s.saga_id = r.saga_id AND s.ended_at IS NOT NULL
+    RETURNING r.number
+)
+SELECT count(*) FROM forgotten
 """
 
 # saga_request_pkey, saga_event_pkey.
@@ -70,7 +81,14 @@ class Requests(Connected):
                     return int(answer["number"])
                 if not answer["saga_exists"]:
                     raise KeyError(saga_id)
+                if answer["has_ended"]:
+                    raise SagaEnded(saga_id)
         raise StoreUnavailable("storing a request lost a race again and again; repeat it with the same request id")
+
+    async def forget_requests(self) -> int:
+        """See ``RequestStore.forget_requests``."""
+        async with self._connections.pooled("forgetting requests to ended sagas") as connection:
+            return int(await connection.fetchval(FORGET))
 
     async def pending_requests(self, node_id: UUID) -> Sequence[SagaRequest]:
         """See ``RequestStore.pending_requests``."""

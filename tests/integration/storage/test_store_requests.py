@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Batch, RequestReused, SagaRequest
+from orchestrator.engine.ports import Batch, RequestReused, SagaEnded, SagaRequest
 from tests.integration.storage.sagas import World, checkpoint
 
 CONSUMED = 15
@@ -83,3 +83,19 @@ async def test_a_request_that_an_ended_saga_never_took_waits_for_nobody(world: W
     assert await world.store.pending_requests(node) == []
     assert not await world.store.has_claimable(node, [world.definition_id])
     assert await world.claim(node) == set()
+    (live,) = await world.start(node)
+    kept = await world.store.add_request(live.saga_id, "local", "c-2", "cancel")
+    assert await world.store.forget_requests() == 1
+    assert [request.number for request in await world.store.pending_requests(node)] == [kept]
+
+
+async def test_a_request_to_an_ended_saga_is_not_stored(world: World) -> None:
+    node = await world.node()
+    (saga,) = await world.start(node)
+    answered = await world.store.add_request(saga.saga_id, "local", "c-1", "cancel")
+    item = checkpoint(saga, 2, SagaStatus.COMPLETED, kind=CONSUMED, consumed=(answered,))
+    await world.store.commit(node, Batch(checkpoints=(item,)))
+    assert await world.store.add_request(saga.saga_id, "local", "c-1", "cancel") == answered, "it was answered in time"
+    with pytest.raises(SagaEnded):
+        await world.store.add_request(saga.saga_id, "local", "c-2", "cancel")
+    assert await world.store.forget_requests() == 0
