@@ -11,6 +11,9 @@ from orchestrator.engine.ports import LeaseStore, NodeFenced, StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
+RETRY_S = 0.25
+"""Pause after a renewal that was not answered: each may take long, and a lease has room for few."""
+
 
 class LeaseKeeper:
     """Renews the lease of one node incarnation. By the node's own monotonic clock it is held for at most its TTL
@@ -33,6 +36,8 @@ class LeaseKeeper:
         self._on_change = on_change
         self._on_fenced = on_fenced
         self._held_until_s = 0.0
+        self._answered = True
+        self._failures = 0
         self.node_id: UUID | None = None
 
     @property
@@ -56,7 +61,7 @@ class LeaseKeeper:
     async def run(self) -> None:
         """Renews until cancelled."""
         while True:
-            await asyncio.sleep(self._interval_s)
+            await asyncio.sleep(self._interval_s if self._answered else min(RETRY_S, self._interval_s))
             await self.run_once()
 
     async def run_once(self) -> None:
@@ -65,17 +70,21 @@ class LeaseKeeper:
         if node_id is None:
             return
         asked_at_s = self._clock.monotonic_s()
+        self._answered = False
         try:
             database_us = await self._store.renew(node_id, self._ttl_s)
         except NodeFenced:
+            self._answered = True
             if self.node_id == node_id:
                 log.warning("lease_lost", node=str(node_id))
                 self._on_fenced(node_id)
         except StoreUnavailable as error:
             log.warning("lease_not_renewed", node=str(node_id), error=str(error))
-            if not self.is_held:  # one slow renewal is no reason to turn callers away
+            self._failures += 1
+            if self._failures > 1:  # one slow renewal is no reason to turn callers away
                 self._on_change(False)  # noqa: FBT003  (the one argument of a listener)
         else:
+            self._answered = True
             if self.node_id == node_id:
                 self._note(database_us, asked_at_s)
                 self._on_change(True)  # noqa: FBT003  (the one argument of a listener)
@@ -83,3 +92,4 @@ class LeaseKeeper:
     def _note(self, database_us: int, asked_at_s: float) -> None:
         self._clock.observe(database_us, asked_at_s, self._clock.monotonic_s())
         self._held_until_s = asked_at_s + self._ttl_s
+        self._failures = 0

@@ -43,7 +43,7 @@ async def test_an_unknown_commit_is_repeated_and_nothing_begins_meanwhile(
 
 
 async def test_the_store_away_for_a_while_costs_nothing_but_time(rig: Rig) -> None:
-    node = await rig.node()
+    node = await rig.node(lease_ttl_s=5.0)
     rig.world.gates["charge/action"] = asyncio.Event()
     saga_ids = [await node.start() for _ in range(20)]
     await until(lambda: rig.world.running == 20)
@@ -52,6 +52,7 @@ async def test_the_store_away_for_a_while_costs_nothing_but_time(rig: Rig) -> No
     await until(lambda: not node.engine._writer.store_answers)
     with pytest.raises(StoreUnavailable):
         await node.start()
+    node.clock.skew_s += 6.0
     await until(lambda: node.healthy[-1] is False)
     assert rig.world.count("ship/action") == 0
     node.store.away = False
