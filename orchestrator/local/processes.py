@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Self
@@ -66,6 +67,19 @@ class Child:
                 raise ChildError(f"{self.name} did not serve within {timeout_s:g} s; see {self.log}") from error
             raise
         return self
+
+    async def until(self, ready: Coroutine[Any, Any, None]) -> None:
+        """Waits for ``ready``. Raises ``ChildError`` if the process ends before, and what ``ready`` raises."""
+        waiting, ended = asyncio.ensure_future(ready), asyncio.ensure_future(self._started().wait())
+        try:
+            await asyncio.wait({waiting, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise ChildError(f"{self.name} ended with exit code {ended.result()} before it served; see {self.log}")
+            waiting.result()
+        finally:
+            waiting.cancel()
+            ended.cancel()
+            await asyncio.gather(waiting, ended, return_exceptions=True)
 
     async def wait(self, timeout_s: float) -> int:
         """Exit code. Raises ``TimeoutError``."""

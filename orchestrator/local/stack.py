@@ -84,7 +84,7 @@ class Stack:
         self.participants[name] = member
         await child.start(self.settings.start_timeout_s)
         member.address = f"127.0.0.1:{child.announcement['port']}"
-        await wait_until_serving(member.address, self.settings.start_timeout_s)
+        await child.until(wait_until_serving(member.address, self.settings.start_timeout_s))
         return member
 
     async def start_node(self, name: str) -> Member:
@@ -103,7 +103,7 @@ class Stack:
         self.nodes.append(member)
         await child.start(self.settings.start_timeout_s)
         member.address = str(child.announcement["address"])
-        await wait_until_serving(member.address, self.settings.start_timeout_s)
+        await child.until(wait_until_serving(member.address, self.settings.start_timeout_s))
         return member
 
     async def stop(self) -> None:

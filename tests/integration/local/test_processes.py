@@ -63,6 +63,16 @@ async def test_a_child_that_ends_before_it_serves_is_an_error(tmp_path: Path) ->
         await child(tmp_path, "raise SystemExit(3)").start(WAIT_S)
 
 
+async def test_nobody_waits_for_a_child_that_ended(tmp_path: Path) -> None:
+    async def forever() -> None:
+        await asyncio.Event().wait()
+
+    started = await child(tmp_path, SERVE).start(WAIT_S)
+    await started.kill()
+    with pytest.raises(ChildError, match="before it served"):
+        await asyncio.wait_for(started.until(forever()), WAIT_S)
+
+
 async def test_a_child_that_says_nothing_is_ended(tmp_path: Path) -> None:
     silent = child(tmp_path, "import signal; signal.pause()")
     with pytest.raises(ChildError, match=r"did not serve within 0\.5 s"):
