@@ -8,7 +8,8 @@ import structlog
 
 from orchestrator.definitions.registry import Registry, load_modules
 from orchestrator.engine.engine import Engine, Sources
-from orchestrator.engine.ports import Store, StoreUnavailable
+from orchestrator.engine.ports import Participants, Store, StoreUnavailable
+from orchestrator.failpoints import FailingParticipants, failing_store
 from orchestrator.rpc.participants import ParticipantChannels
 from orchestrator.rpc.server import RpcServer
 from orchestrator.settings import Settings
@@ -34,9 +35,14 @@ class Node:
         self._store = PostgresStore(settings.storage(database_url))
         store = wrap_store(self._store)
         self._channels = ParticipantChannels(settings.targets(), settings.channels())
+        participants: Participants = self._channels
+        failpoints = settings.armed()
+        if failpoints is not None:
+            log.warning("failpoints_armed")
+            store, participants = failing_store(store, failpoints), FailingParticipants(participants, failpoints)
         self._engine = Engine(
             store,
-            self._channels,
+            participants,
             self._registry,
             settings.engine(),
             sources=Sources(time.monotonic),

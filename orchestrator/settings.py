@@ -6,8 +6,10 @@ from typing import Self
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contracts.failpoints import Failpoints, is_loopback, parse_failpoints
 from orchestrator.core.backoff import CorePolicy
 from orchestrator.engine.settings import EngineSettings
+from orchestrator.failpoints import POINTS
 from orchestrator.rpc.settings import RpcSettings
 from orchestrator.rpc.targets import ChannelSettings, Target, Tls
 from orchestrator.storage.settings import StorageSettings
@@ -83,12 +85,20 @@ class Settings(BaseSettings):
     statement_timeout_s: float = Field(default=3.0, gt=0)
     command_timeout_s: float = Field(default=4.0, gt=0)
 
+    failpoints: str = ""
+    allow_failpoints: bool = False
+    failpoints_log: Path = Path("failpoints.jsonl")
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.renew_interval_s > self.lease_ttl_s / 2:
             raise ValueError("renew_interval_s must be at most half of lease_ttl_s: one renewal may get lost")
         if self.statement_timeout_s >= self.lease_ttl_s:
             raise ValueError("statement_timeout_s must be below lease_ttl_s, or a write may outlive its lease")
+        if parse_failpoints(self.failpoints, POINTS) and not (
+            self.allow_failpoints and is_loopback(self.listen_address)
+        ):
+            raise ValueError("failpoints are for tests: they need allow_failpoints and a loopback listen_address")
         return self
 
     def engine(self) -> EngineSettings:
@@ -131,6 +141,11 @@ class Settings(BaseSettings):
     def channels(self) -> ChannelSettings:
         """For the connections to participants."""
         return ChannelSettings(max_message_bytes=self.max_participant_message_bytes)
+
+    def armed(self) -> Failpoints | None:
+        """The failpoints, if there are any."""
+        armed = parse_failpoints(self.failpoints, POINTS)
+        return Failpoints(armed, self.failpoints_log) if armed else None
 
     def targets(self) -> dict[str, list[Target]]:
         """Where each service is."""

@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from contracts.serving import SERVER_OPTIONS, ServingInterceptor
 from participants.kit.barrier import Barrier
+from participants.kit.failpoints import FailingBarrier
 from participants.kit.participant import Participant
 from participants.kit.settings import Settings
 from participants.kit.transactions import Transactions, create_engine
@@ -35,7 +36,9 @@ class ParticipantServer:
             ],
             options=SERVER_OPTIONS(settings.max_message_bytes, reuse_port=settings.reuse_port),
         )
-        self._server.add_generic_rpc_handlers(participant.rpc_handlers(Barrier(self._transactions)))
+        failpoints = settings.armed()
+        barrier = Barrier(self._transactions) if failpoints is None else FailingBarrier(self._transactions, failpoints)
+        self._server.add_generic_rpc_handlers(participant.rpc_handlers(barrier))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._port: int | None = None
         self._stopping: asyncio.Task[None] | None = None

@@ -1,7 +1,12 @@
 """Settings of a participant's server, from the environment: ``PARTICIPANT_DATABASE_URL`` and so on."""
 
-from pydantic import Field, SecretStr
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from contracts.failpoints import PARTICIPANT_POINTS, Failpoints, is_loopback, parse_failpoints
 
 
 class Settings(BaseSettings):
@@ -31,6 +36,23 @@ class Settings(BaseSettings):
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     application_name: str = "participant"
     """What ``pg_stat_activity`` shows."""
+    failpoints: str = ""
+    """For tests (:mod:`contracts.failpoints`): refused without ``allow_failpoints`` and a loopback address."""
+    allow_failpoints: bool = False
+    failpoints_log: Path = Path("failpoints.jsonl")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if parse_failpoints(self.failpoints, PARTICIPANT_POINTS) and not (
+            self.allow_failpoints and is_loopback(self.listen_address)
+        ):
+            raise ValueError("failpoints are for tests: they need allow_failpoints and a loopback listen_address")
+        return self
+
+    def armed(self) -> Failpoints | None:
+        """The failpoints, if there are any."""
+        armed = parse_failpoints(self.failpoints, PARTICIPANT_POINTS)
+        return Failpoints(armed, self.failpoints_log) if armed else None
 
     @property
     def sqlalchemy_url(self) -> str:
