@@ -216,6 +216,10 @@ class Dispatcher:
         run.attempts[invoke.step] = task
 
     async def _attempt(self, run: SagaRun, invoke: Invoke) -> None:
+        if not self._gates.may_call():  # the process may have stood still since the task was made
+            run.attempts.pop(invoke.step, None)
+            self._waiting_for_lease.append((run, invoke))
+            return
         try:
             told = await attempt(run, invoke, self._participants)
         except asyncio.CancelledError:

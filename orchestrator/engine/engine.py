@@ -11,32 +11,25 @@ from uuid import UUID
 import structlog
 from google.protobuf.message import Message
 
-from orchestrator.core.events import Failure, RequestConsumed
-from orchestrator.core.inputs import Resumed
-from orchestrator.core.state import TERMINAL
-from orchestrator.definitions.errors import PayloadError
+from orchestrator.core.events import Failure
 from orchestrator.definitions.model import Definition
 from orchestrator.definitions.registry import Registry
+from orchestrator.engine.adoption import Adoption
 from orchestrator.engine.api import Draining, OverCapacity, SagaView, Standing
+from orchestrator.engine.cancelling import cancel
 from orchestrator.engine.clock import DatabaseClock
 from orchestrator.engine.dispatch import Dispatcher, Gates
 from orchestrator.engine.follow import Follower
 from orchestrator.engine.ids import uuid7
-from orchestrator.engine.journal import JournalError, decode
 from orchestrator.engine.lease import LeaseKeeper
 from orchestrator.engine.ports import (
-    Batch,
-    Checkpoint,
-    NodeFenced,
     Participants,
-    SagaEnded,
     SagaRequest,
     Started,
     Store,
     StoredSaga,
     StoreUnavailable,
 )
-from orchestrator.engine.resume import give_up, release, resume_run
 from orchestrator.engine.run import SagaRun
 from orchestrator.engine.settings import EngineSettings
 from orchestrator.engine.starts import Starter
@@ -46,8 +39,6 @@ from orchestrator.engine.writer import GroupWriter
 
 log = structlog.get_logger(__name__)
 
-MAX_DEFECTS: Final = 3
-"""Defects of the program that one saga may meet on a node before it is stuck."""
 FIRST_RETRY_S: Final = 0.2
 LAST_RETRY_S: Final = 2.0
 OVER_CAPACITY_DELAY_S: Final = 1.0
@@ -113,6 +104,16 @@ class Engine:
             admit=self._admit,
             timeout_s=settings.start_timeout_s,
         )
+        self._adoption = Adoption(
+            store,
+            registry,
+            self._dispatcher,
+            self._clock,
+            settings.core,
+            spawn=self._spawn,
+            fenced=self._fenced,
+            orphaned=self._orphaned,
+        )
         self._follower = Follower(store, registry, self._watches, self._dispatcher.runs.get)
         self._takeover: Takeover | None = None
         self._services: list[asyncio.Task[None]] = []
@@ -174,11 +175,12 @@ class Engine:
         await self._writer.flush(self._settings.drain_grace_s)
         self._dispatcher.drop_all()
         self._watches.interrupt()
+        work = (*self._services, *self._side_tasks)
+        for task in work:
+            task.cancel()
+        await asyncio.gather(*work, return_exceptions=True)
         node_id = self.node_id
         self._lease.lose()
-        for service in self._services:
-            service.cancel()
-        await asyncio.gather(*self._services, *self._side_tasks, return_exceptions=True)
         if node_id is not None:
             try:
                 released = await self._store.release_node(node_id)
@@ -194,7 +196,7 @@ class Engine:
         log.info("node_joined", node=str(node_id), name=self._settings.node_name)
         self._set_health(healthy=not self._dispatcher.draining)
         if self._takeover is not None:
-            self._takeover.check_owned()
+            self._takeover.joined()
 
     def _fenced(self, node_id: UUID) -> None:
         """Another node took everything over. This one forgets what it knew and joins again as a new incarnation."""
@@ -246,31 +248,15 @@ class Engine:
 
     async def cancel(self, saga_id: UUID, *, caller: str, request_id: str, timeout_s: float) -> Failure | None:
         """See :meth:`orchestrator.engine.api.SagaEngine.cancel`."""
-        try:
-            number = await self._store.add_request(saga_id, caller, request_id, "cancel")
-        except SagaEnded:
-            return Failure(0, "SAGA_STATE", "the saga ended before the request reached it")
-        if self._takeover is not None:
-            self._takeover.wake()
-        watch = self._watches.open(saga_id)
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    # Looked at before the store is asked: what ended the saga may have consumed the request, too.
-                    interrupted, ended = watch.interrupted, watch.status in TERMINAL
-                    entry = await self._store.request_outcome(saga_id, number)
-                    if entry is not None:
-                        event = decode((), entry.kind, entry.attributes)
-                        assert isinstance(event, RequestConsumed), "request_outcome returns only such entries"
-                        return event.refusal
-                    if interrupted:
-                        raise TimeoutError
-                    if ended:
-                        return Failure(0, "SAGA_STATE", "the saga ended before the request reached it")
-                    await watch.changed.wait()
-                    watch.changed.clear()
-        finally:
-            self._watches.close(saga_id, watch)
+        return await cancel(
+            self._store,
+            self._watches,
+            self._wake_takeover,
+            saga_id,
+            caller=caller,
+            request_id=request_id,
+            timeout_s=timeout_s,
+        )
 
     # ---- what takeover asks ----
 
@@ -289,49 +275,9 @@ class Engine:
 
     def adopt(self, stored: StoredSaga) -> None:
         """Takes a saga that the store holds for this node into memory, and goes on with it."""
-        definition = self._registry.find_digest(stored.digest)
-        saga_id = str(stored.saga_id)
-        if definition is None:
-            log.warning("definition_missing", saga_id=saga_id, definition=stored.definition, version=stored.version)
-            self._spawn(self._write_alone(release(stored, self._soon_us())))
-            return
-        if self._dispatcher.defects.get(stored.saga_id, 0) >= MAX_DEFECTS:
-            message = "advancing the saga fails again and again; the node's log has the traceback"
-            self._spawn(self._write_alone(give_up(stored, "ENGINE_DEFECT", message, self._clock.now_us())))
-            return
-        try:
-            run = resume_run(definition, stored, self._dispatcher, self._settings.core)
-        except JournalError as error:
-            # A newer program wrote it: leave the saga to a node that can read it.
-            log.warning("journal_unreadable", saga_id=saga_id, error=str(error))
-            self._spawn(self._write_alone(release(stored, self._soon_us())))
-            return
-        except PayloadError as error:
-            log.warning("input_unreadable", saga_id=saga_id, error=str(error))
-            stuck = give_up(stored, "INPUT_UNREADABLE", str(error), self._clock.now_us())
-            self._spawn(self._write_alone(stuck))
-            return
-        except Exception:
-            log.exception("resume_defect", saga_id=saga_id)
-            self._dispatcher.count_defect(stored.saga_id)
-            return
-        log.info("saga_resumed", saga_id=saga_id, node=str(self.node_id), epoch=stored.epoch, seq=stored.last_seq)
-        self._dispatcher.add(run)
-        self._dispatcher.feed(run, Resumed())
-
-    async def _write_alone(self, checkpoint: Checkpoint) -> None:
-        """For a saga that is not in memory. If it fails, the saga is found again among those that the node owns."""
         node_id = self.node_id
-        if node_id is None:
-            return
-        try:
-            if await self._store.commit(node_id, Batch(checkpoints=(checkpoint,))):
-                self._dispatcher.forget(checkpoint.saga_id)
-        except NodeFenced:
-            self._fenced(node_id)
-        except StoreUnavailable as error:
-            log.warning("release_postponed", saga_id=str(checkpoint.saga_id), error=str(error))
-            self._orphaned()
+        if node_id is not None:
+            self._adoption.adopt(stored, node_id)
 
     # ---- gates ----
 
@@ -350,15 +296,16 @@ class Engine:
             return uuid.UUID(bytes=self._sources.random_bytes(16), version=4)
         return uuid7(now_us, self._sources.random_bytes)
 
-    def _soon_us(self) -> int:
-        return self._clock.now_us() + int(self._settings.core.blocked_retry_s * 1_000_000)
-
     def _mark_dirty(self, run: SagaRun) -> None:
         self._writer.mark_dirty(run)
 
     def _progressed(self, saga_id: UUID) -> None:
         if self._takeover is not None:
             self._takeover.note_progress(saga_id)
+
+    def _wake_takeover(self) -> None:
+        if self._takeover is not None:
+            self._takeover.wake()
 
     def _orphaned(self) -> None:
         if self._takeover is not None:

@@ -38,10 +38,10 @@ class Follower:
         try:
             if run is None:
                 # It may have ended before the watch was opened.
-                view = await self.view(saga_id)
-                if view is None:
+                position = (await self._store.positions([saga_id])).get(saga_id)
+                if position is None:
                     return None
-                watch.tell(view.stored.last_seq, view.stored.row.status)
+                watch.tell(position.last_seq, position.status)
             await self._until_over(watch, timeout_s)
         finally:
             self._watches.close(saga_id, watch)
@@ -63,9 +63,9 @@ class Follower:
         """See :meth:`orchestrator.engine.api.SagaEngine.follow`."""
         watch = self._watches.open(saga_id)
         try:
-            view = await self.view(saga_id)
-            if view is not None:
-                watch.tell(view.stored.last_seq, view.stored.row.status)
+            position = (await self._store.positions([saga_id])).get(saga_id)
+            if position is not None:
+                watch.tell(position.last_seq, position.status)
             seen = after_seq
             while True:
                 if watch.seq > seen:

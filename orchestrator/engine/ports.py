@@ -3,7 +3,7 @@
 Times are integer microseconds since the Unix epoch by the database's clock; durations end in ``_s``.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
@@ -303,7 +303,7 @@ class QueryStore(Protocol):
 class Wakeups(Protocol):
     """NOTIFY as a hint: something may be there to claim, or a request may wait. Losing one only costs a slow poll."""
 
-    def listen(self, node_id: UUID) -> AsyncIterator[str]:
+    def listen(self, node_id: UUID) -> AsyncGenerator[str, None]:
         """Yields ``claimable`` or ``request``; reconnects by itself with backoff and then yields both."""
 
 

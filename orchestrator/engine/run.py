@@ -72,6 +72,8 @@ class SagaRun:
         self.dropped = False
         self.was_refused = False
         """The store refused an item: another history of the saga, or another saga in its place, is there."""
+        self.is_uncertain = False
+        """An unanswered commit of the refused item may still land."""
         self.error: ValueError | None = None
         """Why the store can never take the item that it refused."""
         self.started: asyncio.Future[bool] | None = None

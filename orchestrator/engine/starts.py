@@ -53,7 +53,7 @@ class Starter:
         definition_id = self.definition_ids[definition.name, definition.version]
         origin = Origin(definition_id, caller, request_id, request_hash, key, stored_input)
         for _ in range(ROUNDS):
-            run = await self._insert(definition, origin)
+            run = await self._insert(definition, saga_input, origin)
             if run is not None:
                 return Started(run.saga_id)
             found = await self._find_obstacle(definition, origin)
@@ -62,11 +62,10 @@ class Starter:
             self._admit()
         raise StoreUnavailable("the start lost a race again and again; repeat it with the same request_id")
 
-    async def _insert(self, definition: Definition, origin: Origin) -> SagaRun | None:
+    async def _insert(self, definition: Definition, saga_input: Message, origin: Origin) -> SagaRun | None:
         """The run once it is durable; None if a unique key refused it."""
         epoch = self.incarnation << INCARNATION_SHIFT | 1
         state = initial(definition.spec, str(self._new_id()))
-        saga_input = definition.parse_input(origin.input)
         run = SagaRun(self._dispatcher, definition, state, saga_input, epoch=epoch, policy=self._policy, origin=origin)
         run.started = asyncio.get_running_loop().create_future()
         deadline_us = self._dispatcher.now_us() + int(definition.spec.deadline_s * US)
@@ -81,6 +80,9 @@ class Starter:
             raise PayloadError(
                 f"saga {definition.label}: the store cannot take this request; send ids and keys without NUL characters"
             )
+        if not written and run.is_uncertain:
+            # What refused the second try may be gone before the first one lands.
+            raise StoreUnavailable("a commit without an answer may still store the saga")
         if not written and not run.was_refused:
             raise StoreUnavailable("this node lost its lease while the saga was being stored")
         return run if written else None

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Callable
+from contextlib import aclosing
 from typing import Protocol
 from uuid import UUID
 
@@ -58,6 +59,7 @@ class Takeover:
         self._check_owned = True
         self._owned_checked_s = 0.0
         self._probation: tuple[UUID, float] | None = None
+        self._hearing: asyncio.Task[None] | None = None
         self._tidied_s = 0.0
 
     def wake(self) -> None:
@@ -68,6 +70,12 @@ class Takeover:
         """A saga got on. If it is the one on probation, the next one may be tried."""
         if self._probation is not None and self._probation[0] == saga_id:
             self._wake.set()
+
+    def joined(self) -> None:
+        """The node has a new id: notifications and sagas are looked for under that one."""
+        if self._hearing is not None:
+            self._hearing.cancel()
+        self.check_owned()
 
     def check_owned(self) -> None:
         """A claim may have landed unseen, or a saga was dropped from memory: look what the store holds for the node."""
@@ -99,10 +107,19 @@ class Takeover:
             if node_id is None:
                 await asyncio.sleep(self._settings.poll_interval_s)
                 continue
-            async for _ in self._store.listen(node_id):
+            hearing = self._hearing = asyncio.get_running_loop().create_task(self._hear(node_id))
+            try:
+                await asyncio.wait([hearing])
+            finally:
+                hearing.cancel()
+                await asyncio.gather(hearing, return_exceptions=True)
+            if not hearing.cancelled():
+                hearing.result()
+
+    async def _hear(self, node_id: UUID) -> None:
+        async with aclosing(self._store.listen(node_id)) as heard:
+            async for _ in heard:
                 self._wake.set()
-                if self._host.node_id != node_id:
-                    break
 
     async def run_once(self, node_id: UUID) -> None:
         """Fences dead nodes, claims what is free, resumes it, and hands over waiting requests."""

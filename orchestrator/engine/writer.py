@@ -54,6 +54,8 @@ class GroupWriter:
         self.node_id: UUID | None = None
         self.store_answers = True
         """False while a commit is being repeated because the store does not answer."""
+        self._unanswered = False
+        """Whether some commit of the batch in flight got no answer."""
         self.batches = 0
         self.items = 0
 
@@ -96,10 +98,9 @@ class GroupWriter:
         new: list[NewSaga] = []
         checkpoints: list[Checkpoint] = []
         size = 0
-        for saga_id, run in list(self._dirty.items()):
-            if len(runs) >= self._max_items or size >= self._max_bytes:
-                break
-            del self._dirty[saga_id]
+        while self._dirty and len(runs) < self._max_items and size < self._max_bytes:
+            saga_id = next(iter(self._dirty))
+            run = self._dirty.pop(saga_id)
             if not run.has_item():
                 continue
             item = run.take_item()
@@ -117,6 +118,7 @@ class GroupWriter:
         node_id = self.node_id  # a batch belongs to one incarnation, however long it takes to be written
         assert node_id is not None, "the node is registered before anything is written"
         self._in_flight = runs
+        self._unanswered = False
         try:
             errors: dict[UUID, ValueError] = {}
             written = await self._until_answered(node_id, batch, errors)
@@ -139,6 +141,7 @@ class GroupWriter:
             else:
                 if not run.is_new:  # a start whose request_id is taken is a repeat, and no fault
                     log.warning("checkpoint_refused", saga_id=str(saga_id), node=str(node_id))
+                run.is_uncertain = self._unanswered
                 self._refused(run, errors.get(saga_id))
 
     def _settle(self, run: SagaRun) -> None:
@@ -160,7 +163,7 @@ class GroupWriter:
             except Exception as error:
                 if self.store_answers or not isinstance(error, StoreUnavailable):
                     log.warning("commit_outcome_unknown", node=str(node_id), error=f"{type(error).__name__}: {error}")
-                self.store_answers = False
+                self.store_answers, self._unanswered = False, True
                 await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  (spreads retries, guards nothing)
                 delay_s = min(delay_s * 2, LAST_RETRY_S)
             else:

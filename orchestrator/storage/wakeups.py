@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
 from uuid import UUID
@@ -23,7 +23,7 @@ BOTH: Final = (CLAIMABLE, REQUEST)
 class Wakeups(Connected):
     """Implements the port of the same name. Needs a session: no transaction-pooling proxy."""
 
-    async def listen(self, node_id: UUID) -> AsyncIterator[str]:
+    async def listen(self, node_id: UUID) -> AsyncGenerator[str, None]:
         """See ``Wakeups.listen``. Hints that arrive together are yielded once. Ends only by being closed."""
         settings = self._connections.settings
         delay_s = settings.reconnect_min_s

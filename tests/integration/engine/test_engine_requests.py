@@ -9,7 +9,8 @@ import pytest
 from inventory.v1.inventory_pb2 import ReserveResponse
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Answer, RequestReused
+from orchestrator.engine.ports import Answer, RequestReused, StoreUnavailable
+from tests.integration.engine.faulty import CommitFault
 from tests.integration.engine.harness import Node, Rig, until
 from tests.integration.engine.played import REJECTED, UNAVAILABLE, Seen
 
@@ -70,7 +71,29 @@ async def test_one_live_saga_holds_a_concurrency_key(rig: Rig) -> None:
     await nodes[0].ends(await nodes[0].start("single", warehouse_id="here"))
 
 
+async def test_a_start_that_may_still_land_is_no_conflict(rig: Rig) -> None:
+    """The second try meets a held key, but the first one is on its way, and the key may be free when it lands."""
+    holder, node = await rig.node(), await rig.node()
+    rig.world.gates["take/action"] = asyncio.Event()
+    await holder.start("single", warehouse_id="here")
+    node.store.commit_faults.append(CommitFault.NEVER_SENT)
+    with pytest.raises(StoreUnavailable):
+        await node.try_start("single", request_id="same", order_id="o", warehouse_id="here")
+    again = await node.try_start("single", request_id="same", order_id="o", warehouse_id="here")
+    assert again.conflict == "concurrency_key"
+
+
 # ---- cancelling ----
+
+
+async def test_a_request_finds_a_node_under_its_new_id(rig: Rig) -> None:
+    node, other = await rig.node(poll_interval_s=60.0), await rig.node()
+    before = await rig.lapse(node)
+    await other.store.fence_expired(other.node_id)
+    node.store.renewals_away = False
+    await until(lambda: node.engine.node_id not in {None, before})
+    saga_id = await _under_way(rig, node)
+    assert await _cancel(other, saga_id) is None
 
 
 @pytest.mark.parametrize("asked", [0, 1], ids=["its owner", "another node"])

@@ -18,7 +18,7 @@ PAST_US = 1_000_000_000_000_000
 @asynccontextmanager
 async def listening(store: PostgresStore, node: UUID) -> AsyncIterator[Any]:
     """The node's hints, once it listens: both are yielded at the beginning."""
-    async with aclosing(store.listen(node)) as hints:  # type: ignore[type-var]  # the port promises only an iterator
+    async with aclosing(store.listen(node)) as hints:
         assert {await next_hint(hints), await next_hint(hints)} == {"claimable", "request"}
         yield hints
 
