@@ -68,7 +68,8 @@ async def measure(
         measured = await _event(process, "measured", START_TIMEOUT_S + task.seconds)
         used = await usage(bench, site) - begun
         ended = await _event(process, "ended", END_TIMEOUT_S)
-        await asyncio.wait_for(process.wait(), END_TIMEOUT_S)
+        async with asyncio.timeout(END_TIMEOUT_S):
+            await process.wait()
     finally:
         with suppress(ProcessLookupError):
             process.kill()
@@ -79,7 +80,8 @@ async def measure(
 
 async def _event(process: asyncio.subprocess.Process, event: str, timeout_s: float) -> dict[str, Any]:
     assert process.stdout is not None
-    line = await asyncio.wait_for(process.stdout.readline(), timeout_s)
+    async with asyncio.timeout(timeout_s):
+        line = await process.stdout.readline()
     if not line:
         raise LoadError(f"the load generator ended before it said {event!r}; what it printed says why")
     said: dict[str, Any] = json.loads(line)

@@ -87,7 +87,8 @@ class Takeover:
         while True:
             interval_s = self._settings.poll_interval_s * random.uniform(0.8, 1.2)  # noqa: S311  (spreads the polls)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), interval_s)
+                async with asyncio.timeout(interval_s):
+                    await self._wake.wait()
             self._wake.clear()
             node_id = self._host.node_id
             if node_id is None:

@@ -84,7 +84,8 @@ class GroupWriter:
     async def flush(self, timeout_s: float) -> bool:
         """Waits until nothing is dirty or in flight; False if that took too long."""
         try:
-            await asyncio.wait_for(self._idle.wait(), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
         except TimeoutError:
             return False
         return True

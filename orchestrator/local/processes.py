@@ -60,7 +60,8 @@ class Child:
                 limit=MAX_LINE_BYTES,
             )
         try:
-            await asyncio.wait_for(self._read_announcement(self._process), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                await self._read_announcement(self._process)
         except BaseException as error:
             await self.kill()
             if isinstance(error, TimeoutError | ValueError):
@@ -83,7 +84,8 @@ class Child:
 
     async def wait(self, timeout_s: float) -> int:
         """Exit code. Raises ``TimeoutError``."""
-        code = await asyncio.wait_for(self._started().wait(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            code = await self._started().wait()
         if self._output is not None:
             await self._output
         return code

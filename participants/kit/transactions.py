@@ -195,7 +195,8 @@ async def _release(db: AsyncConnection, session: Session | None) -> None:
             if session.committing or session.raw.is_closed():
                 await db.invalidate()
             else:
-                await asyncio.wait_for(session.rollback(), 5)
+                async with asyncio.timeout(5):
+                    await session.rollback()
     except BaseException as error:
         await db.invalidate()
         if not isinstance(error, Exception):
