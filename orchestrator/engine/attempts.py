@@ -1,8 +1,7 @@
 """One attempt: build the request, call the participant, tell the core how it ended."""
 
 import hashlib
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
@@ -33,15 +32,15 @@ _CODE_NAMES: Final = (
 )
 
 
-async def attempt(run: SagaRun, invoke: Invoke, participants: Participants) -> Input:
+async def attempt(run: SagaRun, invoke: Invoke, participants: Participants, monotonic_s: Callable[[], float]) -> Input:
     """Makes the attempt and returns what the core is to be told."""
     try:
         call = _build(run, invoke)
     except (BuilderError, PayloadError) as error:
         return _defect(run, invoke, "BUILDER_FAILED", str(error))
-    began = time.monotonic()
+    began_s = monotonic_s()
     answer = await participants.call(call)
-    duration_ms = int((time.monotonic() - began) * 1000)
+    duration_ms = int((monotonic_s() - began_s) * 1000)
     if invoke.phase is Phase.SETTLE and answer.code == 0:
         return _settled(run, invoke, answer, duration_ms)
     return _judge(run, invoke, answer, duration_ms)

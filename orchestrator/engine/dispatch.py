@@ -221,7 +221,7 @@ class Dispatcher:
             self._waiting_for_lease.append((run, invoke))
             return
         try:
-            told = await attempt(run, invoke, self._participants)
+            told = await attempt(run, invoke, self._participants, self._clock.monotonic_s)
         except asyncio.CancelledError:
             run.attempts.pop(invoke.step, None)
             if not run.dropped:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 import uuid
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class Sources:
 
     monotonic_s: Callable[[], float]
     random_bytes: Callable[[int], bytes] = os.urandom
+    uniform: Callable[[float, float], float] = random.uniform
+    """Spreads retries and polls."""
 
 
 class Engine:
@@ -87,6 +90,7 @@ class Engine:
             written=self._dispatcher.written,
             refused=self._dispatcher.refused,
             fenced=self._fenced,
+            uniform=sources.uniform,
         )
         self._lease = LeaseKeeper(
             store,
@@ -149,6 +153,7 @@ class Engine:
             definition_ids=list(self._starter.definition_ids.values()),
             on_fenced=self._fenced,
             monotonic_s=self._sources.monotonic_s,
+            uniform=self._sources.uniform,
         )
         await self._join()
         services = (

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Protocol
@@ -48,6 +47,7 @@ class Takeover:
         definition_ids: list[int],
         on_fenced: Callable[[UUID], None],
         monotonic_s: Callable[[], float],
+        uniform: Callable[[float, float], float],
     ) -> None:
         self._store = store
         self._settings = settings
@@ -55,6 +55,7 @@ class Takeover:
         self._definition_ids = definition_ids
         self._on_fenced = on_fenced
         self._monotonic_s = monotonic_s
+        self._uniform = uniform
         self._wake = asyncio.Event()
         self._check_owned = True
         self._owned_checked_s = 0.0
@@ -85,7 +86,7 @@ class Takeover:
     async def run(self) -> None:
         """Works until cancelled: when woken, and every ``poll_interval_s``."""
         while True:
-            interval_s = self._settings.poll_interval_s * random.uniform(0.8, 1.2)  # noqa: S311  (spreads the polls)
+            interval_s = self._settings.poll_interval_s * self._uniform(0.8, 1.2)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(interval_s):
                     await self._wake.wait()

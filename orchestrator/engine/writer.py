@@ -1,7 +1,6 @@
 """Group commit: the checkpoints of many sagas in one statement. One batch is in flight while the next one fills."""
 
 import asyncio
-import random
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
@@ -39,6 +38,7 @@ class GroupWriter:
         written: Callable[[SagaRun], None],
         refused: Callable[[SagaRun, ValueError | None], None],
         fenced: Callable[[UUID], None],
+        uniform: Callable[[float, float], float],
     ) -> None:
         self._store = store
         self._max_items = max_items
@@ -46,6 +46,7 @@ class GroupWriter:
         self._written = written
         self._refused = refused
         self._fenced = fenced
+        self._uniform = uniform
         self._dirty: dict[UUID, SagaRun] = {}
         self._in_flight: dict[UUID, SagaRun] = {}
         self._wake = asyncio.Event()
@@ -165,7 +166,7 @@ class GroupWriter:
                 if self.store_answers or not isinstance(error, StoreUnavailable):
                     log.warning("commit_outcome_unknown", node=str(node_id), error=f"{type(error).__name__}: {error}")
                 self.store_answers, self._unanswered = False, True
-                await asyncio.sleep(delay_s * random.uniform(0.5, 1.0))  # noqa: S311  (spreads retries, guards nothing)
+                await asyncio.sleep(delay_s * self._uniform(0.5, 1.0))
                 delay_s = min(delay_s * 2, LAST_RETRY_S)
             else:
                 self.store_answers = True

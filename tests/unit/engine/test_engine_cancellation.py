@@ -1,6 +1,7 @@
 """Background services end when they are told to, whatever else happens in that moment."""
 
 import asyncio
+import random
 import time
 from typing import Any, cast
 from uuid import uuid4
@@ -26,6 +27,7 @@ async def test_a_takeover_woken_in_the_moment_of_its_end_ends() -> None:
         definition_ids=[1],
         on_fenced=lambda _: None,
         monotonic_s=time.monotonic,
+        uniform=random.uniform,
     )
     service: asyncio.Task[Any] = asyncio.create_task(takeover.run())
     await asyncio.sleep(0)
