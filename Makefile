@@ -35,6 +35,11 @@ test: $(STAMP) ## Every test that needs Python packages only: unit, property, in
 test-system: $(STAMP) ## Tests of whole processes: kill -9, outages, the demo.
 	pytest $(TEST_OPTIONS) $$(python -m tests.tiers test-system)
 
+.PHONY: simulate
+simulate: $(STAMP) ## The shipped engine in a simulated world that fails: SEED=… ROUNDS=… SAGAS=… DEFINITIONS=…
+	@python -m tests.simulation --seed $(or $(SEED),$$RANDOM) --rounds $(or $(ROUNDS),20) --sagas $(or $(SAGAS),150) \
+	    --definitions $(or $(DEFINITIONS),all)
+
 .PHONY: bench
 bench: $(STAMP) ## Sagas per second and latencies, next to a bare client.
 	@python -m benchmarks

@@ -7,7 +7,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parent
 TIERS: Final = {
     # Python packages only, minutes.
-    "test": ("unit", "property", "integration"),
+    "test": ("unit", "property", "simulation", "integration"),
     # Whole processes killed, stopped and cut off; what needs system packages belongs here too.
     "test-system": ("system",),
 }

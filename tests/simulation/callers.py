@@ -1,0 +1,123 @@
+"""Callers of the API: each starts a saga until it is told what became of it; some cancel, repeat or misuse an id."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from orchestrator.definitions.model import Definition
+from orchestrator.engine.api import Draining, OverCapacity
+from orchestrator.engine.engine import Engine
+from orchestrator.engine.ports import RequestReused, Started, StoreUnavailable
+from tests.simulation.history import Acknowledged
+from tests.simulation.network import Net
+from tests.simulation.node import SimulatedNode
+from tests.simulation.participants import filled
+
+ResultT = TypeVar("ResultT")
+PATIENCE_S: Final = 12.0
+CANCEL_TRIES: Final = 20
+
+
+class NotAnswered(Exception):  # noqa: N818  (what happened)
+    """The node died, or did not answer in time."""
+
+
+@dataclass(slots=True)
+class Callers:
+    """All of them, and what they were told."""
+
+    net: Net
+    nodes: Sequence[SimulatedNode]
+    definitions: Sequence[Definition]
+    acknowledged: list[Acknowledged] = field(default_factory=list)
+    waiting: int = 0
+    cancels: dict[str, int] = field(default_factory=dict)
+    """How requests to cancel were answered."""
+
+    async def start(self, number: int, at_s: float) -> None:
+        """One caller with one saga."""
+        self.waiting += 1
+        try:
+            await asyncio.sleep(at_s)
+            mishap = self.net.mishaps.pick("saga", number)
+            definition = self.definitions[int(self.net.mishaps.draw("definition", number) * len(self.definitions))]
+            order = number - 1 if mishap == "same_key" else number
+            saga_id = await self._start(definition, number, filled(definition.input(), f"o{order}"))
+            if mishap == "repeat":
+                await self._start(definition, number, filled(definition.input(), f"o{order}"))
+            elif mishap == "reuse":
+                await self._start(definition, number, filled(definition.input(), f"o{number}-other"))
+            elif mishap == "cancel" and saga_id is not None:
+                await asyncio.sleep(self.net.mishaps.draw("cancel", number) ** 3 * 3)
+                await self._cancel(saga_id, number)
+        finally:
+            self.waiting -= 1
+
+    async def _start(self, definition: Definition, number: int, order: Message) -> UUID | None:
+        """Repeats the start until it is answered; None if the run is over first."""
+        request_id, stored = f"r{number}", definition.store_input(order)
+        tries = 0
+        while not self.net.closed:
+            tries += 1
+
+            async def ask(engine: Engine) -> Started:
+                return await engine.start(definition, order, caller="caller", request_id=request_id)
+
+            try:
+                started = await self._ask(number + tries, ask, definition)
+            except (NotAnswered, StoreUnavailable, Draining, OverCapacity):
+                await asyncio.sleep(0.2 + 0.5 * self.net.rng.random())
+                continue
+            now_s = self.net.loop.time()
+            self.net.tell("caller", f"{request_id} is told {started.conflict or started.saga_id}")
+            ack = Acknowledged(now_s, request_id, stored, str(started.saga_id), started.conflict)
+            self.acknowledged.append(ack)
+            return None if started.conflict else started.saga_id
+        return None
+
+    async def _cancel(self, saga_id: UUID, number: int) -> None:
+        for tries in range(CANCEL_TRIES):
+
+            async def ask(engine: Engine) -> str:
+                refusal = await engine.cancel(saga_id, caller="caller", request_id=f"c{number}", timeout_s=5.0)
+                return "granted" if refusal is None else refusal.reason
+
+            try:
+                told = await self._ask(number + tries, ask, None)
+            except (NotAnswered, StoreUnavailable, TimeoutError, RequestReused):
+                await asyncio.sleep(0.5)
+                continue
+            self.net.tell("caller", f"r{number} cancel: {told}")
+            self.cancels[told] = self.cancels.get(told, 0) + 1
+            return
+
+    async def _ask(
+        self, number: int, ask: Callable[[Engine], Coroutine[Any, Any, ResultT]], definition: Definition | None
+    ) -> ResultT:
+        """One RPC to one of the nodes that run. Its handler lives and dies with the node."""
+        running = [
+            node
+            for node in self.nodes
+            if node.engine is not None and (definition is None or node.registry.find_digest(definition.digest))
+        ]
+        engine = running[number % len(running)].engine if running else None
+        if engine is None or not engine._services:
+            raise NotAnswered
+        node = running[number % len(running)]
+        handler = node.spawn(ask(engine))
+        handler.add_done_callback(_look_at)
+        await asyncio.wait([handler], timeout=PATIENCE_S)
+        if not handler.done() or handler.cancelled():
+            raise NotAnswered
+        result: ResultT = handler.result()
+        return result
+
+
+def _look_at(handler: "asyncio.Task[Any]") -> None:
+    """What a handler raises after its caller left is nobody's."""
+    if not handler.cancelled():
+        handler.exception()

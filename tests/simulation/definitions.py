@@ -1,0 +1,17 @@
+"""Definitions to run: the shipped ones, and a few graphs that they do not have. Add your own to :data:`SETS`."""
+
+from collections.abc import Callable
+from typing import Final
+
+from orchestrator.definitions.registry import Registry, load_modules, load_sagas
+from tests.integration.engine import sagas
+
+SETS: Final[dict[str, Callable[[], Registry]]] = {
+    "shipped": lambda: load_modules(["orchestrator.definitions.shipped"]),
+    "shapes": lambda: load_sagas([sagas.line, sagas.fan, sagas.pivoted]),
+}
+
+
+def find_registry(name: str) -> Registry:
+    """A named set, or the sagas of modules named with commas between them. Raises ``DefinitionErrors``."""
+    return SETS[name]() if name in SETS else load_modules(name.split(","))

@@ -1,0 +1,102 @@
+"""What the checker reads: records that the participants, the database, the network and the callers made. Plain data."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A definition's graph as plain data."""
+
+    kinds: Mapping[str, str]
+    """By step: ``COMPENSATABLE``, ``PIVOT``, ``RETRIABLE`` or ``READ_ONLY``."""
+    after: Mapping[str, tuple[str, ...]]
+    """By step: the steps that it follows directly."""
+    patience_s: float
+    """What its steps' own deadlines and waits allow once nothing fails any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One call that reached a participant, and what came of it there. In the order of their transactions."""
+
+    at_s: float
+    saga_id: str
+    step: str
+    phase: str
+    epoch: int
+    payload: bytes
+    result: str
+    """``done``, ``rejected``, ``undone``, ``buried``, ``replayed``, or the barrier's refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """One call that a node sent."""
+
+    at_s: float
+    node: str
+    saga_id: str
+    step: str
+    phase: str
+    epoch: int
+    overlaps: bool
+    """An undo, while a call of the same step's action by the same process had not ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of the journal, and when and by whom it was written."""
+
+    seq: int
+    kind: int
+    epoch: int
+    attributes: bytes
+    landed_s: float
+    node: str
+
+
+@dataclass(slots=True)
+class SagaRow:
+    """A saga as the database has it."""
+
+    saga_id: str
+    definition: str
+    request_id: str
+    input: bytes
+    state: int
+    epoch: int
+    last_seq: int
+    failed_step: str | None
+    is_owned: bool
+    concurrency_key: str | None
+    states: list[tuple[float, int]] = field(default_factory=list)
+    """Every state it was given, and when."""
+    journal: list[Entry] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """What a caller was told about a start."""
+
+    at_s: float
+    request_id: str
+    input: bytes
+    saga_id: str
+    conflict: str | None
+
+
+@dataclass(slots=True)
+class History:
+    """One run."""
+
+    shapes: Mapping[str, Shape]
+    sagas: dict[str, SagaRow] = field(default_factory=dict)
+    deliveries: list[Delivery] = field(default_factory=list)
+    sent: list[Sent] = field(default_factory=list)
+    acknowledged: list[Acknowledged] = field(default_factory=list)
+    defects: list[str] = field(default_factory=list)
+    """What the engine's own log called a defect, and exceptions that nobody took."""
+    healed_s: float | None = None
+    """When the last fault ended; None if they never did."""
+    ended_s: float = 0.0

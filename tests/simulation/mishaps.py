@@ -1,0 +1,124 @@
+"""What goes wrong, and when: every mishap has a name, is drawn from the seed by that name alone, and can be left out.
+
+So a run without some of its mishaps is the same run otherwise, as far as their absence lets it be: that is what
+shrinking needs.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+CALL: Final[Mapping[str, float]] = {
+    "lose_request": 0.02,
+    "lose_answer": 0.03,
+    "late": 0.03,
+    "duplicate": 0.03,
+    "altered": 0.02,
+    "slow": 0.02,
+    "error_after_work": 0.02,
+    "busy": 0.02,
+    "refused_bare": 0.004,
+    "misconfigured": 0.004,
+}
+"""What may happen to one call of a participant."""
+COMMIT: Final[Mapping[str, float]] = {"lose_request": 0.03, "lose_answer": 0.03, "late": 0.03, "slow": 0.02}
+"""What may happen to one write to the store; a read is only lost."""
+TICK: Final[Mapping[str, float]] = {
+    "crash": 0.03,
+    "freeze": 0.02,
+    "drain": 0.02,
+    "cut_store": 0.02,
+    "cut_store_answers": 0.01,
+    "cut_participants": 0.02,
+    "cut_participant_answers": 0.01,
+    "clock_jump": 0.01,
+    "redefine": 0.01,
+}
+"""What may happen to one node within a second."""
+OUTAGE: Final[Mapping[str, float]] = {"outage": 0.01}
+"""What may happen to the database within a second."""
+SAGA: Final[Mapping[str, float]] = {"cancel": 0.08, "repeat": 0.05, "reuse": 0.03, "same_key": 0.03}
+"""What a caller may do beside starting a saga."""
+BUSINESS: Final[Mapping[str, float]] = {"reject": 0.04}
+UNDOING: Final[Mapping[str, float]] = {"refuse_undo": 0.01}
+GROUPS: Final = {
+    "call": CALL,
+    "commit": COMMIT,
+    "tick": TICK,
+    "outage": OUTAGE,
+    "saga": SAGA,
+    "business": BUSINESS,
+    "undoing": UNDOING,
+}
+
+
+def draw(seed: int, *key: object) -> float:
+    """A number in [0, 1) that depends on its arguments alone, in every process."""
+    digest = blake2b("/".join(map(str, (seed, *key))).encode(), digest_size=7).digest()
+    return int.from_bytes(digest, "big") / (1 << 56)
+
+
+@dataclass(frozen=True, slots=True)
+class Fired:
+    """One mishap that happened."""
+
+    group: str
+    kind: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.group} {self.key}: {self.kind}"
+
+
+class Mishaps:
+    """Draws them until ``until_s``.
+
+    Each seed concentrates on some kinds: uniform faults hide what only many of one kind bring about.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        clock: Callable[[], float],
+        *,
+        until_s: float,
+        without: frozenset[str] = frozenset(),
+        scale: float = 1.0,
+    ) -> None:
+        self.seed = seed
+        self.until_s = until_s
+        self.fired: list[Fired] = []
+        self.counts: Counter[str] = Counter()
+        self._clock = clock
+        self._without = without
+        self._tables = {name: self._table(name, rates, scale) for name, rates in GROUPS.items()}
+
+    def _table(self, group: str, rates: Mapping[str, float], scale: float) -> list[tuple[float, str]]:
+        bounds: list[tuple[float, str]] = []
+        bound = 0.0
+        for kind, rate in rates.items():
+            bound += rate * scale * (0.0, 0.5, 1.0, 3.0)[int(4 * draw(self.seed, "swarm", group, kind))]
+            bounds.append((bound, kind))
+        return bounds
+
+    def pick(self, group: str, *key: object) -> str | None:
+        """The kind of mishap of ``group`` that strikes at ``key``, if one does."""
+        table = self._tables[group]
+        if not table[-1][0] or self._clock() >= self.until_s:
+            return None
+        number = draw(self.seed, group, *key)
+        if number >= table[-1][0]:
+            return None
+        kind = next(kind for bound, kind in table if number < bound)
+        fired = Fired(group, kind, "/".join(map(str, key)))
+        if str(fired) in self._without:
+            return None
+        self.fired.append(fired)
+        self.counts[f"{group}:{kind}"] += 1
+        return kind
+
+    def draw(self, *key: object) -> float:
+        """How long, how much: in [0, 1), by the key."""
+        return draw(self.seed, *key)

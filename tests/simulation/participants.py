@@ -1,0 +1,135 @@
+"""Participants: the shipped barrier's decisions on rows in memory, and a record of everything that came of a call."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from hashlib import sha256
+from typing import Final
+
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+from saga.v1 import participant_service_pb2 as settle_pb
+
+from contracts import metadata
+from contracts.errors import Reason
+from orchestrator.engine.ports import Answer, Call
+from participants.kit import decisions
+from participants.kit.decisions import Bury, Refuse, Replay, ReplayVerdict, Row
+from participants.kit.table import BarrierState
+from tests.simulation.history import Delivery
+
+REFUSED_CODES: Final = {Reason.STALE_EPOCH: 10, Reason.SUPERSEDED: 9, Reason.KEY_REUSED: 9}
+REJECTED: Final = Answer(9, message="no", reason="DECLINED", domain="simulation", proven=True)
+UNDO_REFUSED: Final = Answer(9, message="too late to undo", reason="NOT_NOW", domain="simulation")
+
+
+class Participants:
+    """All of them. Each delivery is one transaction, at one instant."""
+
+    def __init__(
+        self,
+        responses: Mapping[str, type[Message]],
+        now_s: Callable[[], float],
+        *,
+        rejects: Callable[[str, str, int], bool],
+        refuses_undo: Callable[[str, str, int], bool],
+    ) -> None:
+        """``responses`` by path. The business says no by saga, step and how often it was asked."""
+        self.rows: dict[tuple[str, str], Row] = {}
+        self.deliveries: list[Delivery] = []
+        self._responses = responses
+        self._now_s = now_s
+        self._rejects = rejects
+        self._refuses_undo = refuses_undo
+        self._asked: dict[tuple[str, str], int] = {}
+
+    def deliver(self, call: Call) -> Answer:
+        """A request arrives; returns what its caller is told."""
+        given = dict(call.metadata)
+        saga_id, step, epoch = given[metadata.SAGA_ID], given[metadata.SAGA_STEP], int(given[metadata.EPOCH])
+        phase = given[metadata.IDEMPOTENCY_KEY].rpartition("/")[2]
+        payload = sha256(call.path.encode() + b"\0" + call.request).digest()
+        if phase == metadata.PHASE_ACTION:
+            result, answer = self._act(saga_id, step, epoch, payload, call.path)
+        elif phase == metadata.PHASE_COMPENSATION:
+            result, answer = self._undo(saga_id, step, epoch)
+        else:
+            result, answer = self._settle(saga_id, step, epoch)
+        self.deliveries.append(Delivery(self._now_s(), saga_id, step, phase, epoch, payload, result))
+        return answer
+
+    def _act(self, saga_id: str, step: str, epoch: int, payload: bytes, path: str) -> tuple[str, Answer]:
+        key = saga_id, step
+        row = self.rows.get(key)
+        if row is not None:
+            match decisions.judge_action(row, epoch, payload):
+                case Refuse(reason):
+                    return _refused(reason)
+                case Replay(response):
+                    self.rows[key] = _raised(row, epoch)
+                    return "replayed", Answer(0, response)
+                case ReplayVerdict():
+                    return "replayed", REJECTED
+        if self._rejects(saga_id, step, self._count(key)):
+            self.rows[key] = Row(BarrierState.REJECTED, epoch, payload, None, b"no")
+            return "rejected", REJECTED
+        response = filled(self._responses[path](), f"{step}-{saga_id}").SerializeToString(deterministic=True)
+        self.rows[key] = Row(BarrierState.DONE, epoch, payload, response, None)
+        return "done", Answer(0, response)
+
+    def _undo(self, saga_id: str, step: str, epoch: int) -> tuple[str, Answer]:
+        key = saga_id, step
+        row = self.rows.get(key)
+        if row is None:
+            self.rows[key] = Row(BarrierState.TOMBSTONE, epoch, None, None, None)
+            return "buried", Answer(0)
+        match decisions.judge_compensation(row, epoch):
+            case Refuse(reason):
+                return _refused(reason)
+            case Replay(_):
+                self.rows[key] = _raised(row, epoch)
+                return "replayed", Answer(0)
+            case Bury():
+                self.rows[key] = replace(row, state=BarrierState.TOMBSTONE, epoch=epoch)
+                return "buried", Answer(0)
+        if self._refuses_undo(saga_id, step, self._count(key)):
+            return "refused", UNDO_REFUSED
+        self.rows[key] = replace(row, state=BarrierState.UNDONE, epoch=epoch, response=b"")
+        return "undone", Answer(0)
+
+    def _settle(self, saga_id: str, step: str, epoch: int) -> tuple[str, Answer]:
+        key = saga_id, step
+        row = self.rows.get(key)
+        decision = None if row is None else decisions.judge_settle(row, epoch)
+        if isinstance(decision, Refuse):
+            return _refused(decision.reason)
+        if row is None or isinstance(decision, Bury):
+            self.rows[key] = Row(BarrierState.TOMBSTONE, epoch, None, None, None)
+            return "buried", _settled(BarrierState.TOMBSTONE, b"")
+        self.rows[key] = _raised(row, epoch)
+        response = row.response or b"" if row.state is BarrierState.DONE else b""
+        return "replayed", _settled(row.state, response)
+
+    def _count(self, key: tuple[str, str]) -> int:
+        self._asked[key] = self._asked.get(key, 0) + 1
+        return self._asked[key]
+
+
+def _raised(row: Row, epoch: int) -> Row:
+    return replace(row, epoch=epoch) if epoch > row.epoch else row
+
+
+def _refused(reason: Reason) -> tuple[str, Answer]:
+    return reason.name, Answer(REFUSED_CODES[reason], reason=reason.name, domain=metadata.ERROR_DOMAIN)
+
+
+def _settled(state: BarrierState, response: bytes) -> Answer:
+    value = settle_pb.SettleState.Value(f"SETTLE_STATE_{state.name}")
+    return Answer(0, settle_pb.SettleResponse(state=value, response=response).SerializeToString())
+
+
+def filled(message: Message, text: str) -> Message:
+    """The message with every text in it set, so that what is built from it differs from saga to saga."""
+    for field in message.DESCRIPTOR.fields:
+        if field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
+            setattr(message, field.name, text)
+    return message

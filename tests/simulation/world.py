@@ -1,0 +1,340 @@
+"""One run: nodes with the shipped engine, a database, participants, callers, and what goes wrong; all from one seed."""
+
+import asyncio
+import contextvars
+import logging
+import random
+from collections import Counter
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+from google.protobuf.message import Message
+
+from orchestrator.core.state import TERMINAL, SagaStatus
+from orchestrator.definitions.model import Definition
+from orchestrator.definitions.registry import Registry
+from tests.simulation.callers import Callers
+from tests.simulation.checker import check
+from tests.simulation.database import Database
+from tests.simulation.history import Entry, History, SagaRow, Shape
+from tests.simulation.loop import HOST, SimulatedLoop
+from tests.simulation.mishaps import Fired, Mishaps
+from tests.simulation.network import LATEST_CALL_S, Net
+from tests.simulation.node import BLOCKED_RETRY_S, LEASE_TTL_S, SimulatedNode
+from tests.simulation.participants import Participants
+
+EPOCH_US: Final = 1_790_000_000_000_000
+TICK_S: Final = 1.0
+DEFECTS: Final = {"service_failed", "saga_defect", "attempt_defect", "resume_defect", "service_died", "item_impossible"}
+"""What the engine logs when it is wrong itself."""
+MAX_LINES: Final = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run is made of. ``without``: mishaps, by name, that are left out."""
+
+    seed: int
+    registry: Registry
+    sagas: int = 150
+    nodes: int = 3
+    horizon_s: float = 30.0
+    """Until when mishaps happen."""
+    heals: bool = True
+    """Liveness mode: all is healed then, and every saga must end. Otherwise the run is judged as it stands."""
+    scale: float = 1.0
+    """How often things go wrong; 0 for a calm run."""
+    without: frozenset[str] = frozenset()
+    without_callers: frozenset[int] = frozenset()
+    tells: bool = False
+    """Whether a transcript is kept."""
+
+
+@dataclass(slots=True)
+class Run:
+    """What came of it."""
+
+    plan: Plan
+    history: History
+    violations: list[str]
+    fired: list[Fired]
+    counts: Counter[str]
+    transcript: list[str] = field(default_factory=list)
+
+
+def shape_of(definition: Definition) -> Shape:
+    """The graph as the checker reads it."""
+    steps = definition.spec.steps
+    names = [step.name for step in steps]
+    patience_s = 2 * LEASE_TTL_S + 2 * BLOCKED_RETRY_S
+    for step in steps:
+        patience_s += 2 * step.timeout_s + step.retry.max_backoff_s
+        patience_s += 2 * step.compensation_timeout_s + step.compensation_retry.max_backoff_s
+    return Shape(
+        {step.name: step.kind.name for step in steps},
+        {step.name: tuple(names[before] for before in step.predecessors) for step in steps},
+        patience_s,
+    )
+
+
+class World:
+    """Builds everything, runs it, and writes down its history."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.transcript: list[str] = []
+        self.defects: list[str] = []
+        rng = random.Random(plan.seed)
+        self.loop = loop = SimulatedLoop(rng)
+        mishaps = Mishaps(plan.seed, loop.time, until_s=plan.horizon_s, without=plan.without, scale=plan.scale)
+        database = Database(lambda: EPOCH_US + int(loop.time() * 1_000_000), self._notify)
+        self.net = Net(loop, rng, contextvars.copy_context(), mishaps, database, self._participants(mishaps), self.tell)
+        self.nodes = [
+            SimulatedNode(self.net, f"n{number}", plan.registry, drift=(mishaps.draw("drift", number) - 0.5) / 1000)
+            for number in range(plan.nodes)
+        ]
+        self.callers = Callers(self.net, self.nodes, list(plan.registry))
+        self.healed_s: float | None = None
+        self._graveyard: list[asyncio.Task[Any]] = []
+
+    def _participants(self, mishaps: Mishaps) -> Participants:
+        responses: dict[str, type[Message]] = {
+            step.method.path: step.method.response for definition in self.plan.registry for step in definition.steps
+        }
+
+        def pick(group: str, saga_id: str, step: str, times: int) -> bool:
+            return mishaps.pick(group, self.net.label(saga_id), step, times) is not None
+
+        return Participants(
+            responses,
+            self.loop.time,
+            rejects=lambda *asked: pick("business", *asked),
+            refuses_undo=lambda *asked: pick("undoing", *asked),
+        )
+
+    def _notify(self, hint: str, node_id: UUID | None) -> None:
+        self.net.notify(hint, node_id)
+
+    def tell(self, who: str, what: str) -> None:
+        """A line of the transcript, if one is kept."""
+        if self.plan.tells and len(self.transcript) < MAX_LINES:
+            self.transcript.append(f"{self.loop.time():10.4f}  {who:<14}{what}")
+
+    def run(self) -> Run:
+        """Everything, from the first boot to the verdict."""
+        with _quiet(self):
+            try:
+                self.loop.run_until_complete(self._live())
+                history = self.history()
+            finally:
+                self._bury()
+        return Run(self.plan, history, check(history), self.net.mishaps.fired, self.net.mishaps.counts, self.transcript)
+
+    # ---- what happens ----
+
+    async def _live(self) -> None:
+        for node in self.nodes:
+            node.boot()
+        arrivals = self.plan.horizon_s * 0.8
+        draw = self.net.mishaps.draw
+        for number in range(self.plan.sagas):
+            if number not in self.plan.without_callers:
+                self._outside(self.callers.start(number, 0.2 + draw("arrival", number) * arrivals))
+        weather = self._outside(self._weather()) if self.plan.scale else None
+        await asyncio.sleep(self.plan.horizon_s)
+        if weather is not None:
+            await weather
+        if self.plan.heals:
+            self._heal()
+            await self._until_settled()
+
+    def _outside(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+        return self.loop.create_task(work, context=self.net.outside)
+
+    async def _weather(self) -> None:
+        """Strikes nodes and database, second by second."""
+        mishaps = self.net.mishaps
+        for second in range(int(self.plan.horizon_s)):
+            for node in self.nodes:
+                kind = mishaps.pick("tick", node.name, second)
+                if kind is not None:
+                    self._outside(self._strike(node, kind, second))
+            if mishaps.pick("outage", second):
+                self._outside(self._outage(0.2 + 8 * mishaps.draw("outage", second, "length") ** 2))
+            await asyncio.sleep(TICK_S)
+
+    async def _outage(self, length_s: float) -> None:
+        self.tell("database", f"away for {length_s:.1f} s")
+        self.net.database_away = True
+        await asyncio.sleep(length_s)
+        self.net.database_away = False
+        self.tell("database", "back")
+
+    async def _strike(self, node: SimulatedNode, kind: str, second: int) -> None:
+        draw = self.net.mishaps.draw
+        await asyncio.sleep(draw(node.name, second, "moment") * TICK_S)
+        length_s = 0.1 + 12 * draw(node.name, second, "length") ** 2
+        if not node.is_up or node.host.is_frozen:
+            return
+        engine = node.engine
+        self.tell(node.host.name, f"{kind} for {length_s:.1f} s")
+        if kind in {"crash", "drain", "redefine"}:
+            if kind == "drain":
+                await asyncio.wait([node.drain()], timeout=30)
+            if node.engine is engine:
+                self._keep_tasks()
+                node.crash()
+            await asyncio.sleep(length_s)
+            if node.engine is None:
+                lacks_some = kind == "redefine" and self.healed_s is None
+                node.boot(self._some_definitions(node.name, second) if lacks_some else self.plan.registry)
+        elif kind == "freeze":
+            node.freeze()
+            await asyncio.sleep(length_s)
+            node.thaw()
+        elif kind == "clock_jump":
+            node.clock_offset_s += length_s
+        else:
+            name = {"cut_participants": "participants", "cut_participant_answers": "participant_answers"}.get(kind)
+            cuts, name = node.cuts, name or kind.removeprefix("cut_")
+            setattr(cuts, name, True)
+            await asyncio.sleep(length_s)
+            setattr(cuts, name, False)
+
+    def _some_definitions(self, *key: object) -> Registry:
+        """A program that lacks some of the definitions."""
+        known = list(self.plan.registry)
+        left = int(self.net.mishaps.draw("definitions", *key) * len(known))
+        return Registry(known[:left] + known[left + 1 :]) if len(known) > 1 else self.plan.registry
+
+    def _heal(self) -> None:
+        self.tell("world", "all is healed")
+        self.healed_s = self.loop.time()
+        self.net.database_away = False
+        for node in self.nodes:
+            node.thaw()
+            for name in ("store", "store_answers", "participants", "participant_answers"):
+                setattr(node.cuts, name, False)
+            if node.is_up and len(node.registry) < len(self.plan.registry):
+                self._keep_tasks()
+                node.crash()
+            if not node.is_up:
+                node.boot(self.plan.registry)
+
+    async def _until_settled(self) -> None:
+        """Returns when every caller was answered and every saga has ended or is stuck; or when that takes too long."""
+        began_s = self.loop.time()
+        bound_s = max(shape_of(definition).patience_s for definition in self.plan.registry) + 60
+        while self.loop.time() - began_s < bound_s:
+            moving = (s for s in self.net.database.sagas.values() if not _rests(s.row.status))
+            if not self.callers.waiting and not any(moving):
+                break
+            await asyncio.sleep(0.5)
+        else:
+            if self.callers.waiting:
+                self.defects.append(f"{self.callers.waiting} callers were never answered")
+        if self.plan.scale:
+            await asyncio.sleep(LATEST_CALL_S)  # what is still on its way arrives, and must change nothing
+
+    # ---- the end ----
+
+    def _keep_tasks(self) -> None:
+        """A task that is thrown away would run its ``finally`` blocks, which a dead process does not."""
+        self._graveyard += asyncio.all_tasks(self.loop)
+
+    def _bury(self) -> None:
+        """Lets every coroutine end, after everything was written down."""
+        self.net.closed = True
+        self._keep_tasks()
+        self.loop.resurrect()
+        for _ in range(20):
+            left = [task for task in self._graveyard if not task.done()]
+            if not left:
+                break
+            for task in left:
+                task.cancel()
+            self.loop.run_until_complete(asyncio.wait(left, timeout=1.0))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+        self.loop.close()
+
+    def history(self) -> History:
+        """Everything that was recorded."""
+        defects = self.defects + [
+            f"{failure.get('message')}: {failure.get('exception')!r}" for failure in self.loop.failures
+        ]
+        history = History(
+            {definition.label: shape_of(definition) for definition in self.plan.registry},
+            deliveries=self.net.participants.deliveries,
+            sent=self.net.sent,
+            acknowledged=self.callers.acknowledged,
+            defects=defects,
+            healed_s=self.healed_s,
+            ended_s=self.loop.time(),
+        )
+        for saga in self.net.database.sagas.values():
+            name, version, _ = self.net.database.definitions[saga.definition_id]
+            history.sagas[str(saga.saga_id)] = SagaRow(
+                str(saga.saga_id),
+                f"{name} v{version}",
+                saga.request_id,
+                saga.input,
+                int(saga.row.status),
+                saga.epoch,
+                saga.last_seq,
+                saga.row.failed_step,
+                saga.owner is not None,
+                saga.concurrency_key,
+                [(_seconds(at_us), int(status)) for at_us, status in saga.states],
+                [
+                    Entry(entry.seq, entry.kind, entry.epoch, entry.attributes, _seconds(at_us), str(node_id))
+                    for entry, (at_us, node_id) in zip(saga.journal, saga.writers, strict=True)
+                ],
+            )
+        return history
+
+
+def _seconds(at_us: int) -> float:
+    return (at_us - EPOCH_US) / 1_000_000
+
+
+def _rests(status: SagaStatus) -> bool:
+    return status in TERMINAL or status is SagaStatus.STUCK
+
+
+@contextmanager
+def _quiet(world: World) -> Iterator[None]:
+    """The engine's log goes into the transcript; what it calls a defect goes into the history."""
+
+    def capture(
+        _logger: object, method: str, event: structlog.typing.EventDict
+    ) -> structlog.typing.ProcessorReturnValue:
+        name = str(event.get("event"))
+        if not world.net.closed:
+            host = HOST.get()
+            if name in DEFECTS:
+                world.defects.append(f"{name}: {structlog.processors.format_exc_info(None, method, event)}")
+            told = {key: value for key, value in event.items() if key not in {"event", "exc_info", "exception"}}
+            world.tell(host.name if host else "?", f"[{name}] {told}")
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    level = logging.DEBUG if world.plan.tells else logging.ERROR
+    structlog.configure(processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(level))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
+
+
+def run(plan: Plan) -> Run:
+    """One run of a plan."""
+    return World(plan).run()
+
+
+def told(plan: Plan) -> Run:
+    """The same run again, with its transcript."""
+    return run(replace(plan, tells=True))
