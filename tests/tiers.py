@@ -10,6 +10,8 @@ TIERS: Final = {
     "test": ("unit", "property", "simulation", "integration"),
     # Whole processes killed, stopped and cut off; what needs system packages belongs here too.
     "test-system": ("system",),
+    # Faults of every class, and defects planted in the children; needs strace and libfaketime, and root for two classes.
+    "test-chaos": ("chaos",),
 }
 
 
