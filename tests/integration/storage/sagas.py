@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -119,11 +121,23 @@ class World:
         assert len(set(claimed)) == len(claimed)
         return set(claimed)
 
-    async def saga(self, saga: NewSaga) -> asyncpg.Record:
+    async def make_pending(self, saga: NewSaga) -> None:
+        """As if nobody had owned the saga yet."""
+        await self.db.execute("UPDATE saga SET state = 1 WHERE saga_id = $1", saga.saga_id)
+
+    async def answer(self, number: int) -> None:
+        """A request was answered by its saga's first entry."""
+        await self.db.execute("UPDATE saga_request SET consumed_seq = 1 WHERE number = $1", number)
+
+    async def raise_incarnation(self) -> None:
+        """What an operator does after a lossy failover."""
+        await self.db.execute("UPDATE store_incarnation SET incarnation = incarnation + 1")
+
+    async def saga(self, saga: NewSaga) -> Mapping[str, Any]:
         """The row as it is."""
         found = await self.db.fetchrow("SELECT * FROM saga WHERE saga_id = $1", saga.saga_id)
         assert found is not None
-        return found
+        return dict(found)
 
     async def seqs(self, saga: NewSaga) -> list[int]:
         """The journal's seqs, in order."""
@@ -139,3 +153,10 @@ class World:
         async with asyncio.timeout(10):
             while await self.db.fetchval(query, f"orchestrator {purpose}") < statements:
                 pass
+
+
+async def fence(world: World, *nodes: UUID) -> None:
+    """Another node finds that the leases of these ran out."""
+    for node in nodes:
+        await world.lapse(node)
+    await world.store.fence_expired(world.nodes[-1])
