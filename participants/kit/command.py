@@ -3,12 +3,13 @@
 import asyncio
 import logging
 import sys
-from typing import Final
+from typing import Final, TextIO, cast
 
 import structlog
 import typer
 import uvloop
 
+from contracts.log_stream import LossyStream
 from participants.kit.participant import Participant
 from participants.kit.server import serve
 from participants.kit.settings import Settings
@@ -26,7 +27,7 @@ def _configure_logs(level: str) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", LossyStream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
 
