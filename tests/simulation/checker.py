@@ -42,6 +42,7 @@ def check(history: History) -> list[str]:
             *_effects(shape, deliveries[saga.saga_id]),
             *_end(shape, saga, deliveries[saga.saga_id]),
             *_journal(saga),
+            *_fences(history, saga),
             *_liveness(history, shape, saga),
         )
         found += [f"{text} ({saga.request_id}, {saga.definition})" for text in texts]
@@ -173,6 +174,13 @@ def _ownership(saga: SagaRow) -> Iterator[str]:
         yield f"I9: the journal says epoch {epoch}; the row {saga.epoch}"
     if saga.is_owned and saga.state in {*TERMINAL, STUCK} and saga.journal[-1].kind != pb.EVENT_TYPE_SAGA_CLAIMED:
         yield "I6: an ended saga has an owner"
+
+
+def _fences(history: History, saga: SagaRow) -> Iterator[str]:
+    """I5: a node that was declared dead writes nothing any more."""
+    for entry in saga.journal:
+        if entry.landed_s > history.fenced.get(entry.node, entry.landed_s):
+            yield f"I5: entry {entry.seq} was written by a node after its fence"
 
 
 def _liveness(history: History, shape: Shape, saga: SagaRow) -> Iterator[str]:

@@ -95,6 +95,8 @@ class History:
     deliveries: list[Delivery] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     acknowledged: list[Acknowledged] = field(default_factory=list)
+    fenced: dict[str, float] = field(default_factory=dict)
+    """When each node that was declared dead was."""
     defects: list[str] = field(default_factory=list)
     """What the engine's own log called a defect, and exceptions that nobody took."""
     healed_s: float | None = None

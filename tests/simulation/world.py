@@ -2,35 +2,29 @@
 
 import asyncio
 import contextvars
-import logging
 import random
 from collections import Counter
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
 
-import structlog
 from google.protobuf.message import Message
 
 from orchestrator.core.state import TERMINAL, SagaStatus
-from orchestrator.definitions.model import Definition
 from orchestrator.definitions.registry import Registry
 from tests.simulation.callers import Callers
 from tests.simulation.checker import check
 from tests.simulation.database import Database
-from tests.simulation.history import Entry, History, SagaRow, Shape
-from tests.simulation.loop import HOST, SimulatedLoop
+from tests.simulation.history import History
+from tests.simulation.loop import SimulatedLoop
 from tests.simulation.mishaps import Fired, Mishaps
 from tests.simulation.network import LATEST_CALL_S, Net
-from tests.simulation.node import BLOCKED_RETRY_S, LEASE_TTL_S, SimulatedNode
+from tests.simulation.node import SimulatedNode
 from tests.simulation.participants import Participants
+from tests.simulation.recording import EPOCH_US, fences_of, overheard, rows_of, shape_of
 
-EPOCH_US: Final = 1_790_000_000_000_000
 TICK_S: Final = 1.0
-DEFECTS: Final = {"service_failed", "saga_defect", "attempt_defect", "resume_defect", "service_died", "item_impossible"}
-"""What the engine logs when it is wrong itself."""
 MAX_LINES: Final = 200_000
 
 
@@ -64,21 +58,6 @@ class Run:
     fired: list[Fired]
     counts: Counter[str]
     transcript: list[str] = field(default_factory=list)
-
-
-def shape_of(definition: Definition) -> Shape:
-    """The graph as the checker reads it."""
-    steps = definition.spec.steps
-    names = [step.name for step in steps]
-    patience_s = 2 * LEASE_TTL_S + 2 * BLOCKED_RETRY_S
-    for step in steps:
-        patience_s += 2 * step.timeout_s + step.retry.max_backoff_s
-        patience_s += 2 * step.compensation_timeout_s + step.compensation_retry.max_backoff_s
-    return Shape(
-        {step.name: step.kind.name for step in steps},
-        {step.name: tuple(names[before] for before in step.predecessors) for step in steps},
-        patience_s,
-    )
 
 
 class World:
@@ -126,7 +105,7 @@ class World:
 
     def run(self) -> Run:
         """Everything, from the first boot to the verdict."""
-        with _quiet(self):
+        with overheard(self.tell, self.defects, in_full=self.plan.tells):
             try:
                 self.loop.run_until_complete(self._live())
                 history = self.history()
@@ -263,71 +242,22 @@ class World:
 
     def history(self) -> History:
         """Everything that was recorded."""
-        defects = self.defects + [
-            f"{failure.get('message')}: {failure.get('exception')!r}" for failure in self.loop.failures
-        ]
-        history = History(
+        failures = [f"{failure.get('message')}: {failure.get('exception')!r}" for failure in self.loop.failures]
+        return History(
             {definition.label: shape_of(definition) for definition in self.plan.registry},
+            sagas=rows_of(self.net.database),
             deliveries=self.net.participants.deliveries,
             sent=self.net.sent,
             acknowledged=self.callers.acknowledged,
-            defects=defects,
+            fenced=fences_of(self.net.database),
+            defects=[*self.defects, *failures],
             healed_s=self.healed_s,
             ended_s=self.loop.time(),
         )
-        for saga in self.net.database.sagas.values():
-            name, version, _ = self.net.database.definitions[saga.definition_id]
-            history.sagas[str(saga.saga_id)] = SagaRow(
-                str(saga.saga_id),
-                f"{name} v{version}",
-                saga.request_id,
-                saga.input,
-                int(saga.row.status),
-                saga.epoch,
-                saga.last_seq,
-                saga.row.failed_step,
-                saga.owner is not None,
-                saga.concurrency_key,
-                [(_seconds(at_us), int(status)) for at_us, status in saga.states],
-                [
-                    Entry(entry.seq, entry.kind, entry.epoch, entry.attributes, _seconds(at_us), str(node_id))
-                    for entry, (at_us, node_id) in zip(saga.journal, saga.writers, strict=True)
-                ],
-            )
-        return history
-
-
-def _seconds(at_us: int) -> float:
-    return (at_us - EPOCH_US) / 1_000_000
 
 
 def _rests(status: SagaStatus) -> bool:
     return status in TERMINAL or status is SagaStatus.STUCK
-
-
-@contextmanager
-def _quiet(world: World) -> Iterator[None]:
-    """The engine's log goes into the transcript; what it calls a defect goes into the history."""
-
-    def capture(
-        _logger: object, method: str, event: structlog.typing.EventDict
-    ) -> structlog.typing.ProcessorReturnValue:
-        name = str(event.get("event"))
-        if not world.net.closed:
-            host = HOST.get()
-            if name in DEFECTS:
-                world.defects.append(f"{name}: {structlog.processors.format_exc_info(None, method, event)}")
-            told = {key: value for key, value in event.items() if key not in {"event", "exc_info", "exception"}}
-            world.tell(host.name if host else "?", f"[{name}] {told}")
-        raise structlog.DropEvent
-
-    before = structlog.get_config()
-    level = logging.DEBUG if world.plan.tells else logging.ERROR
-    structlog.configure(processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(level))
-    try:
-        yield
-    finally:
-        structlog.configure(**before)
 
 
 def run(plan: Plan) -> Run:

@@ -1,0 +1,89 @@
+"""What a run leaves behind: the history that the checker reads, and what the engine says in its log."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import structlog
+
+from orchestrator.definitions.model import Definition
+from tests.simulation.database import Database
+from tests.simulation.history import Entry, SagaRow, Shape
+from tests.simulation.loop import HOST
+from tests.simulation.node import BLOCKED_RETRY_S, LEASE_TTL_S
+
+EPOCH_US: Final = 1_790_000_000_000_000
+"""The database's time when a run begins."""
+DEFECTS: Final = {"service_failed", "saga_defect", "attempt_defect", "resume_defect", "service_died", "item_impossible"}
+"""What the engine logs when it is wrong itself."""
+
+
+def shape_of(definition: Definition) -> Shape:
+    """The graph as the checker reads it."""
+    steps = definition.spec.steps
+    names = [step.name for step in steps]
+    patience_s = 2 * LEASE_TTL_S + 2 * BLOCKED_RETRY_S
+    for step in steps:
+        patience_s += 2 * step.timeout_s + step.retry.max_backoff_s
+        patience_s += 2 * step.compensation_timeout_s + step.compensation_retry.max_backoff_s
+    return Shape(
+        {step.name: step.kind.name for step in steps},
+        {step.name: tuple(names[before] for before in step.predecessors) for step in steps},
+        patience_s,
+    )
+
+
+def rows_of(database: Database) -> dict[str, SagaRow]:
+    """Every saga as the database has it."""
+    rows: dict[str, SagaRow] = {}
+    for saga in database.sagas.values():
+        name, version, _ = database.definitions[saga.definition_id]
+        rows[str(saga.saga_id)] = SagaRow(
+            str(saga.saga_id),
+            f"{name} v{version}",
+            saga.request_id,
+            saga.input,
+            int(saga.row.status),
+            saga.epoch,
+            saga.last_seq,
+            saga.row.failed_step,
+            saga.owner is not None,
+            saga.concurrency_key,
+            [(_seconds(at_us), int(status)) for at_us, status in saga.states],
+            [
+                Entry(entry.seq, entry.kind, entry.epoch, entry.attributes, _seconds(at_us), str(node_id))
+                for entry, (at_us, node_id) in zip(saga.journal, saga.writers, strict=True)
+            ],
+        )
+    return rows
+
+
+def fences_of(database: Database) -> dict[str, float]:
+    """When each node that was declared dead was, in virtual seconds."""
+    return {str(node_id): _seconds(at_us) for node_id, at_us in database.fences.items() if at_us is not None}
+
+
+def _seconds(at_us: int) -> float:
+    return (at_us - EPOCH_US) / 1_000_000
+
+
+@contextmanager
+def overheard(tell: Callable[[str, str], None], defects: list[str], *, in_full: bool) -> Iterator[None]:
+    """The engine's log goes into the transcript, if there is one; what it calls a defect goes into ``defects``."""
+
+    def capture(_logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        host, name = HOST.get(), str(event.get("event"))
+        if name in DEFECTS:
+            defects.append(f"{name}: {structlog.processors.format_exc_info(None, method, event)}")
+        told = {key: value for key, value in event.items() if key not in {"event", "exc_info", "exception"}}
+        tell(host.name if host else "?", f"[{name}] {told}")
+        raise structlog.DropEvent
+
+    before = structlog.get_config()
+    level = logging.DEBUG if in_full else logging.ERROR
+    structlog.configure(processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(level))
+    try:
+        yield
+    finally:
+        structlog.configure(**before)
