@@ -40,6 +40,14 @@ simulate: $(STAMP) ## The shipped engine in a simulated world that fails: SEED=â
 	@python -m tests.simulation --seed $(or $(SEED),$$RANDOM) --rounds $(or $(ROUNDS),20) --sagas $(or $(SAGAS),150) \
 	    --definitions $(or $(DEFINITIONS),all)
 
+.PHONY: test-chaos
+test-chaos: $(STAMP) ## Every quick fault class on real processes, and planted defects; needs strace and libfaketime.
+	pytest $(TEST_OPTIONS) $$(python -m tests.tiers test-chaos)
+
+.PHONY: chaos
+chaos: $(STAMP) ## Every fault class at full length, then a storm: 20 minutes. SEED=â€¦ plays a run again; needs root.
+	@PYTHONPATH=.:generated python -m tests.chaos --seed $(or $(SEED),0)
+
 .PHONY: bench
 bench: $(STAMP) ## Sagas per second and latencies, next to a bare client.
 	@python -m benchmarks

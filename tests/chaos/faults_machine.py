@@ -139,10 +139,9 @@ async def _fill_disk(stage: Stage, directory: Path) -> tuple[int, str]:
         for _ in range(5):
             await own.load.place(own.load.order())
         ballast = directory / "ballast"
-        with ballast.open("wb") as file, suppress(OSError):
+        with ballast.open("wb", buffering=0) as file, suppress(OSError):
             while True:
                 file.write(b"\0" * 65536)
-                file.flush()
         placing = [asyncio.create_task(own.load.place(own.load.order())) for _ in range(600)]
 
         async def full() -> bool:

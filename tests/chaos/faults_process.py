@@ -29,10 +29,10 @@ async def kill_everywhere(stage: Stage) -> tuple[int, str]:
     if not stage.full:
         nodes = ["store.commit.before", "store.commit.after", *stage.world.draw.sample(nodes, SHORT_POINTS)]
         participants = stage.world.draw.sample(participants, SHORT_POINTS)
-    for point in nodes:
-        await kill_node_at(stage, point)
-    for point in participants:
-        await kill_participant_at(stage, point)
+    for kill_at, points in ((kill_node_at, nodes), (kill_participant_at, participants)):
+        for point in points:
+            await kill_at(stage, point)
+            stage.load.paused.clear()
     total = len(nodes) + len(participants)
     return (
         total,
@@ -89,15 +89,11 @@ async def drive(stage: Stage, victim: Actor, point: str) -> None:
 
 async def settle_once(stage: Stage, node: Actor, armed: str) -> None:
     """Brings a saga to its pivot, whose outcome stays unknown, so that it must be settled."""
-    stage.load.paused.set()
-    try:
-        await stage.quiet()
-        failpoints = ",".join(filter(None, (PIVOT_FAILS, armed)))
-        await stage.world.restart_participant("payment", failpoints=failpoints)
-        with suppress(grpc.aio.AioRpcError):
-            await stage.load.start(node, stage.load.order(), ("fragile-order", 2))
-    finally:
-        stage.load.paused.clear()
+    await stage.quiet()  # and no caller starts another until the class goes on
+    failpoints = ",".join(filter(None, (PIVOT_FAILS, armed)))
+    await stage.world.restart_participant("payment", failpoints=failpoints)
+    with suppress(grpc.aio.AioRpcError):
+        await stage.load.start(node, stage.load.order(), ("fragile-order", 2))
 
 
 async def kill_participant_at(stage: Stage, point: str) -> None:
