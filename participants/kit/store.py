@@ -20,6 +20,10 @@ COMMIT: Final = "COMMIT"
 ROLLBACK: Final = "ROLLBACK"
 SAVEPOINT: Final = "SAVEPOINT business"
 UNDO_BUSINESS: Final = "ROLLBACK TO SAVEPOINT business"
+KEEP_DURABLE: Final = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
+"""An effect that was answered OK is durable, whatever the role's default. Stricter levels are left alone."""
 
 # A new row is a tombstone until the handler has decided: if nothing follows, the action never took effect.
 _INSERT: Final = "INSERT INTO saga_barrier (saga_id, step, state, epoch) VALUES ('{saga_id}', '{step}', 3, {epoch})"

@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import asyncpg
 import structlog
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from contracts.errors import RpcError
 from participants.kit.failures import cannot_connect, is_rerunnable, is_session_gone, is_slow, unavailable
 from participants.kit.settings import Settings
-from participants.kit.store import COMMIT, ROLLBACK
+from participants.kit.store import COMMIT, KEEP_DURABLE, ROLLBACK
 
 T = TypeVar("T")
 
@@ -24,8 +25,11 @@ _RETRY_DELAY_S: Final = 0.5
 
 
 def create_engine(settings: Settings) -> AsyncEngine:
-    """The participant's pool: bounded, every statement and wait with a limit. Connects when first used."""
-    return create_async_engine(
+    """The participant's pool: bounded, every statement and wait with a limit, every commit durable.
+
+    Connects when first used.
+    """
+    engine = create_async_engine(
         settings.sqlalchemy_url,
         # The kit begins and ends transactions itself, in messages that carry other statements too. It also means
         # that a handler's own commit() does nothing, as it should.
@@ -46,6 +50,21 @@ def create_engine(settings: Settings) -> AsyncEngine:
             },
         },
     )
+    event.listen(engine.sync_engine, "connect", _prepare)
+    return engine
+
+
+def _prepare(connection: Any, _record: object) -> None:
+    """Runs once for each new connection; ``connection`` is SQLAlchemy's adapter of the driver's."""
+    connection.run_async(_keep_durable)
+
+
+async def _keep_durable(raw: "asyncpg.Connection[asyncpg.Record]") -> None:
+    try:
+        await raw.execute(KEEP_DURABLE)
+    except BaseException:
+        raw.terminate()  # nobody else would: the pool never sees it
+        raise
 
 
 def _milliseconds(seconds: float) -> str:

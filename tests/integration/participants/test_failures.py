@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from itertools import chain, repeat
 from typing import Any
+from uuid import uuid4
 
 import grpc
 import pytest
@@ -19,12 +20,16 @@ from orchestrator.local.postgres import EmbeddedPostgres
 from participants.kit.server import ParticipantServer
 from participants.kit.settings import Settings
 from participants.kit.table import BarrierState
-from tests.fixtures.postgres import DatabaseFactory
+from tests.fixtures.postgres import DatabaseFactory, execute
 from tests.integration.participants.calls import Caller, call, reason
 from tests.integration.participants.conftest import Served, probe_database, serving
 from tests.integration.participants.probe import Gate, Probe, reserve_request
 
 Reserve = InventoryService.Reserve
+KILL_IDLE = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE application_name = 'participant' AND datname = current_database()
+"""
 UNAVAILABLE = (grpc.StatusCode.UNAVAILABLE, "saga.v1", "STORE_UNAVAILABLE", False)
 
 
@@ -83,10 +88,7 @@ async def test_idle_connections_that_died_are_not_the_callers_problem(served: Se
     await asyncio.wait_for(gate.entered.wait(), 10)
     gate.opened.set()
     await asyncio.gather(*calls)
-    await served.db.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-        " WHERE application_name = 'participant' AND datname = current_database()"
-    )
+    await served.db.execute(KILL_IDLE)
     for _ in range(10):
         await served.caller().act(Reserve, reserve_request())
 
@@ -161,6 +163,35 @@ async def test_calls_beyond_the_limit_are_told_when_to_come_back(probe: Probe, f
         gate.opened.set()
         await first
         await served.caller().act(Reserve, reserve_request())
+
+
+@pytest.mark.parametrize(("level", "kept"), [("off", "on"), ("remote_apply", "remote_apply"), ("local", "local")])
+async def test_what_was_answered_is_durable_whatever_the_role_says(
+    probe: Probe, fresh_database: DatabaseFactory, level: str, kept: str
+) -> None:
+    levels: list[str] = []
+
+    async def look(_step: object, db: Any) -> None:
+        levels.append((await db.execute(sa.text("SHOW synchronous_commit"))).scalar_one())
+
+    probe.on_action = look
+    url = await probe_database(fresh_database)
+    role = f"lax_{uuid4().hex[:12]}"
+    await execute(
+        url,
+        f"CREATE ROLE {role} LOGIN SUPERUSER PASSWORD 'lax'",
+        f"ALTER ROLE {role} SET synchronous_commit = {level}",
+    )
+    mine = make_url(url).set(username=role, password="lax").render_as_string(hide_password=False)
+    try:
+        async with serving(probe.participant(), mine) as served:
+            await served.caller().act(Reserve, reserve_request())
+            await served.db.execute(KILL_IDLE)
+            await served.caller().act(Reserve, reserve_request())
+    finally:
+        await execute(url, f"DROP ROLE {role}")
+    assert set(levels) == {kept}
+    assert len(levels) >= 2
 
 
 async def test_database_that_is_away(probe: Probe) -> None:
