@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 
 class StepKind(IntEnum):
@@ -26,6 +27,10 @@ class RetryPolicy:
     max_backoff_s: float = 30.0
     max_attempts: int = 10
     budget_s: float = 300.0
+
+
+PERSISTENT_RETRY: Final = RetryPolicy(max_backoff_s=120.0, max_attempts=1000, budget_s=86_400.0)
+"""For what must go through: a participant that is away for the night must not leave its sagas to an operator."""
 
 
 @dataclass(frozen=True, slots=True)

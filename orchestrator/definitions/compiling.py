@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from orchestrator.core.definition import SagaSpec, StepKind, StepSpec
+from orchestrator.core.definition import PERSISTENT_RETRY, RetryPolicy, SagaSpec, StepKind, StepSpec
 from orchestrator.definitions import graph
 from orchestrator.definitions.digest import definition_digest
 from orchestrator.definitions.draft import Draft
@@ -39,6 +39,11 @@ def compile_definition(
     return Definition(replace(spec, digest=digest), saga.input, saga.output, steps, result_builder, key)
 
 
+def _default_retry(kind: StepKind) -> RetryPolicy:
+    """Giving up before the pivot undoes the saga, which is an end; giving up after it is none."""
+    return PERSISTENT_RETRY if kind is StepKind.RETRIABLE else RetryPolicy()
+
+
 @dataclass(frozen=True, slots=True)
 class _Compiler:
     label: str
@@ -54,7 +59,7 @@ class _Compiler:
             kind=draft.kind,
             predecessors=tuple(sorted(self.index[name] for name in self.edges[draft.name])),
             successors=tuple(sorted(self.index[name] for name, before in self.edges.items() if draft.name in before)),
-            retry=options.retry,
+            retry=options.retry or _default_retry(draft.kind),
             compensation_retry=options.compensation_retry,
             timeout_s=float(options.timeout_s),
             compensation_timeout_s=float(options.compensation_timeout_s),

