@@ -48,6 +48,10 @@ test-chaos: $(STAMP) ## Every quick fault class on real processes, and planted d
 chaos: $(STAMP) ## Every fault class at full length, then a storm: 20 minutes. SEED=… plays a run again; needs root.
 	@PYTHONPATH=.:generated python -m tests.chaos --seed $(or $(SEED),0)
 
+.PHONY: exhaust
+exhaust: $(STAMP) ## Every schedule of small sagas with up to DEPTH mishaps (2).
+	@python -m tests.simulation.exhaustive --depth $(or $(DEPTH),2)
+
 .PHONY: bench
 bench: $(STAMP) ## Sagas per second and latencies, next to a bare client.
 	@python -m benchmarks

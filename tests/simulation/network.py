@@ -27,6 +27,9 @@ COMMAND_TIMEOUT_S: Final = 4.0
 RENEW_TIMEOUT_S: Final = 1.0
 LATEST_CALL_S: Final = 40.0
 """A request may arrive this long after it was sent."""
+LATE_S: Final = {"late_soon": 1.0, "late_long": 12.0}
+SENDER_KINDS: Final = {"crash_before", "crash_after", "freeze"}
+"""What happens to a node as it sends something."""
 UNAVAILABLE: Final = Answer(14, message="connection lost")
 EXCEEDED: Final = Answer(4, message="deadline exceeded")
 
@@ -47,6 +50,8 @@ class Net:
     sent: list[Sent] = field(default_factory=list)
     database_away: bool = False
     closed: bool = False
+    strike: Callable[[str, str], None] = lambda _node, _kind: None
+    """Strikes the process that is sending."""
     calls: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     ears: dict[UUID, "asyncio.Queue[str]"] = field(default_factory=dict)
 
@@ -95,6 +100,10 @@ class FaultyLink:
             raise StoreUnavailable("the run is over")
         self._asked[name] += 1
         kind = net.mishaps.pick("commit", self._node, name, self._asked[name]) if writes else None
+        if kind in SENDER_KINDS:
+            net.strike(self._node, kind)
+            if kind == "crash_before":
+                await net.loop.create_future()
         limit_s = RENEW_TIMEOUT_S if name == "renew" else COMMAND_TIMEOUT_S
         answer: asyncio.Future[ResultT] = net.loop.create_future()
         if kind is not None:
@@ -191,6 +200,10 @@ class Wire:
         label = net.label(saga_id)
         kind = net.mishaps.pick("call", label, step, phase, net.calls[saga_id, step, phase])
         net.tell(self._node, f"{label} calls {step}/{phase} under {epoch}{'' if kind is None else ': ' + kind}")
+        if kind in SENDER_KINDS:
+            net.strike(self._node, kind)
+            if kind == "crash_before":
+                await net.loop.create_future()
         exchange = _Exchange(net, self._cuts, call, f"{label} {step}/{phase} under {epoch}")
         exchange.begin(kind)
         acting = phase == metadata.PHASE_ACTION
@@ -222,6 +235,9 @@ class _Exchange:
         elif kind == "late":
             self._reply(delay_s, UNAVAILABLE if net.rng.random() < 0.5 else EXCEEDED)
             net.later(LATEST_CALL_S ** net.rng.random() - 1, self._arrive_unheard)
+        elif kind in LATE_S:
+            self._reply(delay_s, UNAVAILABLE)
+            net.later(LATE_S[kind], self._arrive_unheard)
         elif kind == "slow":
             net.later(self._call.deadline_s * net.rng.uniform(0.2, 1.5), self._arrive)
         else:

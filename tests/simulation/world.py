@@ -69,9 +69,10 @@ class World:
         self.defects: list[str] = []
         rng = random.Random(plan.seed)
         self.loop = loop = SimulatedLoop(rng)
-        mishaps = Mishaps(plan.seed, loop.time, until_s=plan.horizon_s, without=plan.without, scale=plan.scale)
+        mishaps = self.make_mishaps()
         database = Database(lambda: EPOCH_US + int(loop.time() * 1_000_000), self._notify)
         self.net = Net(loop, rng, contextvars.copy_context(), mishaps, database, self._participants(mishaps), self.tell)
+        self.net.strike = self.strike_sender
         self.nodes = [
             SimulatedNode(self.net, f"n{number}", plan.registry, drift=(mishaps.draw("drift", number) - 0.5) / 1000)
             for number in range(plan.nodes)
@@ -79,6 +80,11 @@ class World:
         self.callers = Callers(self.net, self.nodes, list(plan.registry))
         self.healed_s: float | None = None
         self._graveyard: list[asyncio.Task[Any]] = []
+
+    def make_mishaps(self) -> Mishaps:
+        """What goes wrong in this world."""
+        plan = self.plan
+        return Mishaps(plan.seed, self.loop.time, until_s=plan.horizon_s, without=plan.without, scale=plan.scale)
 
     def _participants(self, mishaps: Mishaps) -> Participants:
         responses: dict[str, type[Message]] = {
@@ -107,7 +113,7 @@ class World:
         """Everything, from the first boot to the verdict."""
         with overheard(self.tell, self.defects, in_full=self.plan.tells):
             try:
-                self.loop.run_until_complete(self._live())
+                self.loop.run_until_complete(self.live())
                 history = self.history()
             finally:
                 self._bury()
@@ -115,23 +121,23 @@ class World:
 
     # ---- what happens ----
 
-    async def _live(self) -> None:
+    async def live(self) -> None:
         for node in self.nodes:
             node.boot()
         arrivals = self.plan.horizon_s * 0.8
         draw = self.net.mishaps.draw
         for number in range(self.plan.sagas):
             if number not in self.plan.without_callers:
-                self._outside(self.callers.start(number, 0.2 + draw("arrival", number) * arrivals))
-        weather = self._outside(self._weather()) if self.plan.scale else None
+                self.outside(self.callers.start(number, 0.2 + draw("arrival", number) * arrivals))
+        weather = self.outside(self._weather()) if self.plan.scale else None
         await asyncio.sleep(self.plan.horizon_s)
         if weather is not None:
             await weather
         if self.plan.heals:
             self._heal()
-            await self._until_settled()
+            await self.until_settled()
 
-    def _outside(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
+    def outside(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
         return self.loop.create_task(work, context=self.net.outside)
 
     async def _weather(self) -> None:
@@ -141,9 +147,9 @@ class World:
             for node in self.nodes:
                 kind = mishaps.pick("tick", node.name, second)
                 if kind is not None:
-                    self._outside(self._strike(node, kind, second))
+                    self.outside(self._strike(node, kind, second))
             if mishaps.pick("outage", second):
-                self._outside(self._outage(0.2 + 8 * mishaps.draw("outage", second, "length") ** 2))
+                self.outside(self._outage(0.2 + 8 * mishaps.draw("outage", second, "length") ** 2))
             await asyncio.sleep(TICK_S)
 
     async def _outage(self, length_s: float) -> None:
@@ -165,7 +171,7 @@ class World:
             if kind == "drain":
                 await asyncio.wait([node.drain()], timeout=30)
             if node.engine is engine:
-                self._keep_tasks()
+                self.keep_tasks()
                 node.crash()
             await asyncio.sleep(length_s)
             if node.engine is None:
@@ -199,12 +205,12 @@ class World:
             for name in ("store", "store_answers", "participants", "participant_answers"):
                 setattr(node.cuts, name, False)
             if node.is_up and len(node.registry) < len(self.plan.registry):
-                self._keep_tasks()
+                self.keep_tasks()
                 node.crash()
             if not node.is_up:
                 node.boot(self.plan.registry)
 
-    async def _until_settled(self) -> None:
+    async def until_settled(self) -> None:
         """Returns when every caller was answered and every saga has ended or is stuck; or when that takes too long."""
         began_s = self.loop.time()
         bound_s = max(shape_of(definition).patience_s for definition in self.plan.registry) + 60
@@ -219,16 +225,20 @@ class World:
         if self.plan.scale:
             await asyncio.sleep(LATEST_CALL_S)  # what is still on its way arrives, and must change nothing
 
+    def strike_sender(self, node_name: str, kind: str) -> None:
+        """A node is struck in the moment in which it sends something."""
+        raise NotImplementedError(f"{kind} of {node_name}: only a script asks for it")
+
     # ---- the end ----
 
-    def _keep_tasks(self) -> None:
+    def keep_tasks(self) -> None:
         """A task that is thrown away would run its ``finally`` blocks, which a dead process does not."""
         self._graveyard += asyncio.all_tasks(self.loop)
 
     def _bury(self) -> None:
         """Lets every coroutine end, after everything was written down."""
         self.net.closed = True
-        self._keep_tasks()
+        self.keep_tasks()
         self.loop.resurrect()
         for _ in range(20):
             left = [task for task in self._graveyard if not task.done()]
