@@ -68,11 +68,6 @@ def parse_failpoints(text: str, points: Collection[str]) -> tuple[Failpoint, ...
     return tuple(armed)
 
 
-def is_loopback(address: str) -> bool:
-    """Whether ``host:port`` can be reached from this machine alone."""
-    return address.rpartition(":")[0].strip("[]") in ("127.0.0.1", "::1", "localhost")
-
-
 class Failpoints:
     """The armed points of a process, and how often each was hit."""
 

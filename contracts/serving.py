@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import ipaddress
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, NoReturn, TypeAlias, cast
@@ -18,6 +19,9 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 _log = structlog.get_logger(__name__)
+
+MAX_PENDING_CALLS: Final = 20_000
+"""Calls that the transport holds before a handler takes them."""
 
 _TRANSPORT_HEADROOM: Final = 4
 """How many times the bound on a message the transport still reads, so that our own answer names what is wrong."""
@@ -36,6 +40,10 @@ def SERVER_OPTIONS(max_message_bytes: int, *, reuse_port: bool = False) -> list[
         ("grpc.max_receive_message_length", _TRANSPORT_HEADROOM * max_message_bytes),
         ("grpc.max_send_message_length", _TRANSPORT_HEADROOM * max_message_bytes),
         ("grpc.max_metadata_size", 16 * 1024),
+        # Calls that came in one burst wait here until a handler takes them, which then refuses in words. gRPC's own
+        # limits begin to drop at random far below, and its callers see CANCELLED without a reason.
+        ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
         ("grpc.so_reuseport", int(reuse_port)),
         # A peer that is gone is found in half a minute, and clients may ping as often as every 5 s, idle or not:
         # gRPC's defaults answer such a client with GOAWAY.
@@ -47,6 +55,17 @@ def SERVER_OPTIONS(max_message_bytes: int, *, reuse_port: bool = False) -> list[
         ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
         ("grpc.http2.max_ping_strikes", 0),
     ]
+
+
+def is_loopback(address: str) -> bool:
+    """Whether nothing but this machine reaches ``host:port``, ``[v6]:port`` or ``unix:path``."""
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class ServingInterceptor(grpc.aio.ServerInterceptor):

@@ -6,7 +6,8 @@ from typing import Self
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contracts.failpoints import Failpoints, is_loopback, parse_failpoints
+from contracts.failpoints import Failpoints, parse_failpoints
+from contracts.serving import is_loopback
 from orchestrator.core.backoff import CorePolicy
 from orchestrator.engine.settings import EngineSettings
 from orchestrator.failpoints import POINTS

@@ -9,7 +9,7 @@ from grpc_reflection.v1alpha import reflection
 from saga.v1 import saga_service_pb2
 from saga.v1.saga_service_pb2_grpc import add_SagaServiceServicer_to_server
 
-from contracts.serving import SERVER_OPTIONS, ServingInterceptor
+from contracts.serving import SERVER_OPTIONS, ServingInterceptor, is_loopback
 from orchestrator.definitions.front_doors import front_doors
 from orchestrator.definitions.registry import Registry
 from orchestrator.engine.api import SagaEngine
@@ -42,7 +42,7 @@ class RpcServer:
         Raises ``DefinitionErrors`` for a faulty front door, and ``ValueError`` if other machines would reach the
         address without TLS and ``settings.allow_insecure`` does not say that they may.
         """
-        if credentials is None and not settings.is_local and not settings.allow_insecure:
+        if credentials is None and not is_loopback(settings.listen_address) and not settings.allow_insecure:
             raise ValueError(
                 f"{settings.listen_address} is reached by other machines: give the server a certificate, listen on "
                 "127.0.0.1, or set allow_insecure"

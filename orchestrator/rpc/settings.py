@@ -1,6 +1,5 @@
 """What bounds the server that callers see."""
 
-import ipaddress
 from dataclasses import dataclass
 
 
@@ -24,14 +23,3 @@ class RpcSettings:
     """How long one stream of WatchSaga may last."""
     shutdown_grace_s: float = 5.0
     """How long calls in flight may go on once the server stops."""
-
-    @property
-    def is_local(self) -> bool:
-        """True if nothing but this machine reaches the address."""
-        if self.listen_address.startswith(("unix:", "unix-abstract:")):
-            return True
-        host = self.listen_address.rpartition(":")[0].strip("[]")
-        try:
-            return ipaddress.ip_address(host).is_loopback
-        except ValueError:
-            return host == "localhost"

@@ -11,7 +11,7 @@ import uvloop
 
 from contracts.log_stream import LossyStream
 from participants.kit.participant import Participant
-from participants.kit.server import serve
+from participants.kit.server import InsecureAddressError, serve
 from participants.kit.settings import Settings
 
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
@@ -45,7 +45,11 @@ def command_line(participant: Participant, chain: str | None = None) -> typer.Ty
         """Serve until SIGTERM. Settings come from the environment, PARTICIPANT_DATABASE_URL first."""
         settings = Settings.model_validate({"application_name": participant.name})
         _configure_logs(settings.log_level)
-        uvloop.run(serve(participant, settings))
+        try:
+            uvloop.run(serve(participant, settings))
+        except InsecureAddressError as error:
+            typer.echo(str(error), err=True)
+            raise typer.Exit(2) from None
 
     @app.callback()
     def commands() -> None:

@@ -10,7 +10,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from contracts.serving import SERVER_OPTIONS, ServingInterceptor
+from contracts.serving import SERVER_OPTIONS, ServingInterceptor, is_loopback
 from participants.kit.barrier import Barrier
 from participants.kit.failpoints import FailingBarrier
 from participants.kit.participant import Participant
@@ -20,11 +20,23 @@ from participants.kit.transactions import Transactions, create_engine
 _log = structlog.get_logger(__name__)
 
 
+class InsecureAddressError(ValueError):
+    """Other machines would reach the server, which has no TLS, and no setting says that they may."""
+
+
 class ParticipantServer:
     """One server of a participant. ``start`` and ``stop`` may each be called twice."""
 
     def __init__(self, participant: Participant, settings: Settings) -> None:
-        """Raises ``ValueError`` if the participant's bindings contradict its contract."""
+        """Raises ``ValueError`` if the participant's bindings contradict its contract.
+
+        Raises :class:`InsecureAddressError` for an address that needs ``settings.allow_insecure``.
+        """
+        if not is_loopback(settings.listen_address) and not settings.allow_insecure:
+            raise InsecureAddressError(
+                f"PARTICIPANT_LISTEN_ADDRESS {settings.listen_address} is reached by other machines, in the clear: "
+                "listen on 127.0.0.1, or set PARTICIPANT_ALLOW_INSECURE=true"
+            )
         participant.check()
         self._participant = participant
         self._settings = settings

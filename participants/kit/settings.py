@@ -6,7 +6,8 @@ from typing import Self
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from contracts.failpoints import PARTICIPANT_POINTS, Failpoints, is_loopback, parse_failpoints
+from contracts.failpoints import PARTICIPANT_POINTS, Failpoints, parse_failpoints
+from contracts.serving import is_loopback
 
 
 class Settings(BaseSettings):
@@ -18,6 +19,8 @@ class Settings(BaseSettings):
     """PostgreSQL URL of the database that holds the participant's tables and its barrier."""
     listen_address: str = "127.0.0.1:0"
     """Port 0 takes a free one; the bound port is printed on standard output."""
+    allow_insecure: bool = False
+    """Serve, in the clear, on an address that other machines reach."""
     reuse_port: bool = False
     """Lets several processes share one port."""
     pool_size: int = Field(default=16, ge=1, le=500)

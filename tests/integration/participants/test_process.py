@@ -14,6 +14,9 @@ import grpc
 from inventory.v1 import inventory_pb2 as pb
 from inventory.v1.inventory_saga import InventoryService
 
+from participants.inventory.handlers import participant as inventory_participant
+from participants.kit.server import ParticipantServer
+from participants.kit.settings import Settings
 from participants.kit.table import BarrierState
 from tests.fixtures.postgres import DatabaseFactory, connect
 from tests.integration.participants.calls import Caller, call
@@ -147,6 +150,30 @@ async def test_sigterm_lets_running_calls_end(fresh_database: DatabaseFactory) -
         assert await pending is grpc.StatusCode.OK
         assert await asyncio.wait_for(process.wait(), 10) == 0
         await assert_rows_agree(served)
+
+
+async def test_other_machines_are_not_served_in_the_clear_unasked() -> None:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{ROOT}:{ROOT / 'generated'}",
+        "PARTICIPANT_DATABASE_URL": "postgresql://u:p@127.0.0.1:1/d",
+        "PARTICIPANT_LISTEN_ADDRESS": "0.0.0.0:0",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "participants.inventory", "serve", env=environment, stderr=asyncio.subprocess.PIPE
+    )
+    _, told = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 2
+    assert told.startswith(b"PARTICIPANT_LISTEN_ADDRESS 0.0.0.0:0 is reached by other machines")
+    assert len(told.splitlines()) == 1
+
+
+async def test_other_machines_are_served_if_asked() -> None:
+    database_url = "postgresql://u:p@127.0.0.1:1/d"
+    given = {"database_url": database_url, "listen_address": "0.0.0.0:0", "allow_insecure": True}
+    server = ParticipantServer(inventory_participant(), Settings.model_validate(given))
+    assert await server.start()
+    await server.stop()
 
 
 async def until_refused(channel: grpc.aio.Channel) -> None:

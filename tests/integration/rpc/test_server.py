@@ -108,11 +108,6 @@ async def test_other_machines_are_not_served_in_the_clear(address: str) -> None:
     await allowed.stop(0)
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1:0", "[::1]:0", "localhost:0", "unix:/run/saga.sock"])
-def test_local_addresses_need_no_certificate(address: str) -> None:
-    assert RpcSettings(listen_address=address).is_local
-
-
 async def test_a_node_without_definitions_serves_the_generic_door() -> None:
     async with serving(Registry(())) as served:
         assert served.server.services == ("saga.v1.SagaService",)

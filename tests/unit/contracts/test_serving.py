@@ -14,7 +14,7 @@ from saga.v1 import saga_service_pb2_grpc as pb_grpc
 from structlog.testing import capture_logs
 
 from contracts.errors import DETAILS_KEY, RpcError, error_info, retry_delay_s
-from contracts.serving import SERVER_OPTIONS, ServingInterceptor
+from contracts.serving import SERVER_OPTIONS, ServingInterceptor, is_loopback
 
 SAGA_ID = "01900000-0000-7000-8000-000000000000"
 MAX_BYTES = 10_000
@@ -181,3 +181,15 @@ async def test_unimplemented_method(served: Served) -> None:
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await pb_grpc.SagaServiceStub(served[1]).GetSaga(pb.GetSagaRequest(saga_id=SAGA_ID), timeout=5)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:0", "127.8.9.1:1", "[::1]:0", "localhost:0", "unix:/run/saga.sock"])
+def test_addresses_of_this_machine_alone(address: str) -> None:
+    assert is_loopback(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:0", "[::]:0", ":0", "192.0.2.1:0", "node.example:0", "localhost.example:0"]
+)
+def test_addresses_that_others_reach(address: str) -> None:
+    assert not is_loopback(address)
