@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 FIRST_RETRY_S: Final = 0.2
 LAST_RETRY_S: Final = 2.0
 OVER_CAPACITY_DELAY_S: Final = 1.0
+STOP_TIMEOUT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,10 @@ class Engine:
         work = (*self._services, *self._side_tasks)
         for task in work:
             task.cancel()
-        await asyncio.gather(*work, return_exceptions=True)
+        # Cancelled work ends at once, and a shutdown does not wait for a defect in it.
+        _, late = await asyncio.wait(work, timeout=STOP_TIMEOUT_S)
+        for task in late:
+            log.error("service_did_not_end", service=repr(task.get_coro()))
         node_id = self.node_id
         self._lease.lose()
         if node_id is not None:

@@ -12,7 +12,7 @@ from orchestrator.engine.ports import JournalStore, StoreUnavailable
 log = structlog.get_logger(__name__)
 
 MAX_QUERIED = 5000
-"""Sagas in one look; waiters are bounded by the server's concurrent RPCs."""
+"""Sagas in one statement; waiters are bounded by the server's concurrent RPCs."""
 
 
 class Watch:
@@ -88,9 +88,11 @@ class Watches:
 
     async def run_once(self) -> None:
         """One look at all of them."""
-        remote = [saga_id for saga_id in self._watches if not self._is_local(saga_id)][:MAX_QUERIED]
-        if not remote:
-            return
+        remote = [saga_id for saga_id in self._watches if not self._is_local(saga_id)]
+        for start in range(0, len(remote), MAX_QUERIED):
+            await self._look(remote[start : start + MAX_QUERIED])
+
+    async def _look(self, remote: list[UUID]) -> None:
         try:
             positions = await self._store.positions(remote)
         except StoreUnavailable as error:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 from uuid import UUID, uuid4
 
+import pytest
+
 from orchestrator.core.state import SagaStatus
 from orchestrator.engine.ports import JournalStore, Position, StoreUnavailable
 from orchestrator.engine.watches import Watches
@@ -39,6 +41,17 @@ async def test_only_what_is_not_here_is_asked_for_and_all_at_once() -> None:
     assert opened[there].is_over
     assert opened[gone].status is None
     assert not opened[here].changed.is_set()
+
+
+async def test_nobody_waits_unseen_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.engine.watches.MAX_QUERIED", 2)
+    store = Positions()
+    watches = _watches(store, set())
+    opened = {saga_id: watches.open(saga_id) for saga_id in (uuid4() for _ in range(5))}
+    store.known = {saga_id: Position(None, 1, 3, SagaStatus.RUNNING) for saga_id in opened}
+    await watches.run_once()
+    assert [len(asked) for asked in store.asked] == [2, 2, 1]
+    assert all(watch.changed.is_set() for watch in opened.values())
 
 
 async def test_nothing_is_asked_while_nobody_waits() -> None:
