@@ -45,6 +45,7 @@ class Reason(StrEnum):
     MISSING_METADATA = "MISSING_METADATA"
     PAGE_TOKEN = "PAGE_TOKEN"  # noqa: S105  (a reason, not a secret)
     OUTCOME_PENDING = "OUTCOME_PENDING"
+    TOO_MANY_REQUESTS = "TOO_MANY_REQUESTS"
 
 
 class RpcError(Exception):

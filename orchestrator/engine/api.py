@@ -78,5 +78,6 @@ class SagaEngine(Protocol):
         """Asks the saga to turn around; returns why it was refused, or None once it was granted.
 
         Raises :class:`KeyError` for an unknown saga, ``RequestReused`` if the caller used ``request_id`` for something
-        else, and :class:`TimeoutError` if nothing was decided in time.
+        else, ``TooManyRequests`` if the saga has taken as many as it may, and :class:`TimeoutError` if nothing was
+        decided in time.
         """

@@ -5,10 +5,13 @@ Times are integer microseconds since the Unix epoch by the database's clock; dur
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
 from orchestrator.core.state import SagaStatus
+
+MAX_REQUESTS_PER_SAGA: Final = 100
+"""Each is a row and an entry of the journal. A few requests that arrive together may exceed it, never a loop."""
 
 
 class StoreUnavailable(Exception):  # noqa: N818  (named for the state of the store, as its readers say it)
@@ -33,6 +36,10 @@ class RequestReused(Exception):  # noqa: N818  (what was done with the id)
 
 class SagaEnded(Exception):  # noqa: N818  (what had become of the saga)
     """The saga has ended: there is nobody to consume a request."""
+
+
+class TooManyRequests(Exception):  # noqa: N818  (named for the state of the saga)
+    """The saga has been sent as many requests as it may. Nothing was stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,7 +281,8 @@ class RequestStore(Protocol):
         """Stores a request once per (caller, request_id), wakes the owner and returns its number.
 
         Raises :class:`KeyError` for an unknown saga, :class:`SagaEnded` for one that has ended (nothing was stored),
-        and :class:`RequestReused` if the caller used the id for another saga or kind.
+        :class:`TooManyRequests` for a new request to one that has :data:`MAX_REQUESTS_PER_SAGA` already, and
+        :class:`RequestReused` if the caller used the id for another saga or kind.
         """
 
     async def forget_requests(self) -> int:

@@ -13,7 +13,13 @@ from contracts.rules import Violation
 from orchestrator.core.events import Failure
 from orchestrator.definitions.errors import BuilderError, ConcurrencyKeyError, PayloadError
 from orchestrator.engine.api import Draining, OverCapacity, Standing
-from orchestrator.engine.ports import NodeFenced, RequestReused, StoreUnavailable
+from orchestrator.engine.ports import (
+    MAX_REQUESTS_PER_SAGA,
+    NodeFenced,
+    RequestReused,
+    StoreUnavailable,
+    TooManyRequests,
+)
 
 _STORE_RETRY_S: Final = 1.0
 _NODE_RETRY_S: Final = 0.5
@@ -46,6 +52,12 @@ def engine_errors(advice: str, saga_id: UUID | None = None) -> Iterator[None]:
     except RequestReused as error:
         text = "this request_id asked for something else before; use a new request_id for a new request"
         raise RpcError(grpc.StatusCode.ALREADY_EXISTS, Reason.REQUEST_ID_REUSED, text) from error
+    except TooManyRequests as error:
+        text = (
+            f"the saga has been sent {MAX_REQUESTS_PER_SAGA} requests, as many as it takes, and this one was not "
+            "stored; repeat an earlier one with its own request_id, or see with GetSaga where the saga stands"
+        )
+        raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.TOO_MANY_REQUESTS, text) from error
     except (PayloadError, ConcurrencyKeyError) as error:
         raise invalid("input", str(error)) from error
     except BuilderError as error:

@@ -4,22 +4,35 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from orchestrator.engine.ports import RequestReused, SagaEnded, SagaRequest, StoredEntry, StoreUnavailable
+from orchestrator.engine.ports import (
+    MAX_REQUESTS_PER_SAGA,
+    RequestReused,
+    SagaEnded,
+    SagaRequest,
+    StoredEntry,
+    StoreUnavailable,
+    TooManyRequests,
+)
 from orchestrator.storage.connections import Connected
 from orchestrator.storage.rows import stored_entry
 
 ADD_ATTEMPTS: Final = 3
 """The row that stood in the way may be another's, stored after this statement began: then it is there the next time."""
 
-# saga_pkey; saga_request_caller_request_id_key. An unowned saga is claimed for its request, so any node may be meant.
+# saga_pkey; saga_request_caller_request_id_key; saga_request_saga_id for the bound.
+# An unowned saga is claimed for its request, so any node may be meant.
 ADD: Final = """
 WITH target AS (
     SELECT saga_id, owner, ended_at IS NOT NULL AS has_ended FROM saga WHERE saga_id = $1
 ),
+stored AS (
+    SELECT count(*) >= $5 AS is_full FROM (SELECT FROM saga_request WHERE saga_id = $1 LIMIT $5) AS of_saga
+),
 added AS (
     INSERT INTO saga_request (saga_id, caller, request_id, kind)
-    SELECT target.saga_id, $2, $3, $4 FROM target
-    WHERE NOT target.has_ended AND NOT EXISTS (SELECT FROM saga_request WHERE caller = $2 AND request_id = $3)
+    SELECT target.saga_id, $2, $3, $4 FROM target, stored
+    WHERE NOT target.has_ended AND NOT stored.is_full
+    AND NOT EXISTS (SELECT FROM saga_request WHERE caller = $2 AND request_id = $3)
     ON CONFLICT (caller, request_id) DO NOTHING
     RETURNING number, saga_id, kind
 ),
@@ -31,6 +44,7 @@ found AS (
 SELECT
     EXISTS (SELECT FROM target) AS saga_exists,
     (SELECT has_ended FROM target) AS has_ended,
+    (SELECT is_full FROM stored) AS is_full,
     (SELECT number FROM found) AS number,
     (SELECT saga_id = $1 AND kind = $4 FROM found) AS is_same,
     (
@@ -73,7 +87,7 @@ class Requests(Connected):
         """See ``RequestStore.add_request``."""
         async with self._connections.pooled("storing a request") as connection:
             for _ in range(ADD_ATTEMPTS):
-                answer = await connection.fetchrow(ADD, saga_id, caller, request_id, kind)
+                answer = await connection.fetchrow(ADD, saga_id, caller, request_id, kind, MAX_REQUESTS_PER_SAGA)
                 assert answer is not None, "the statement always yields one row"
                 if answer["number"] is not None:
                     if not answer["is_same"]:
@@ -83,6 +97,8 @@ class Requests(Connected):
                     raise KeyError(saga_id)
                 if answer["has_ended"]:
                     raise SagaEnded(saga_id)
+                if answer["is_full"]:
+                    raise TooManyRequests(saga_id)
         raise StoreUnavailable("storing a request lost a race again and again; repeat it with the same request id")
 
     async def forget_requests(self) -> int:

@@ -6,7 +6,14 @@ from uuid import uuid4
 import pytest
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Batch, RequestReused, SagaEnded, SagaRequest
+from orchestrator.engine.ports import (
+    MAX_REQUESTS_PER_SAGA,
+    Batch,
+    RequestReused,
+    SagaEnded,
+    SagaRequest,
+    TooManyRequests,
+)
 from tests.integration.storage.sagas import World, checkpoint
 
 CONSUMED = 15
@@ -39,6 +46,21 @@ async def test_a_request_id_is_not_used_for_two_things(world: World) -> None:
 async def test_a_request_to_an_unknown_saga_is_refused(world: World) -> None:
     with pytest.raises(KeyError):
         await world.store.add_request(uuid4(), "local", "c-1", "cancel")
+
+
+async def test_a_saga_takes_a_bounded_number_of_requests(world: World) -> None:
+    node = await world.node()
+    saga, other = await world.start(node, 2)
+    ids = [f"c-{number}" for number in range(MAX_REQUESTS_PER_SAGA)]
+    numbers = [await world.store.add_request(saga.saga_id, "local", each, "cancel") for each in ids]
+    item = checkpoint(saga, 2, kind=CONSUMED, consumed=(numbers[0],))
+    assert await world.store.commit(node, Batch(checkpoints=(item,))) == {saga.saga_id}
+    for caller in ("local", "someone"):
+        with pytest.raises(TooManyRequests):
+            await world.store.add_request(saga.saga_id, caller, "one more", "cancel")
+    assert [await world.store.add_request(saga.saga_id, "local", each, "cancel") for each in ids] == numbers
+    assert await world.store.add_request(other.saga_id, "local", "one more", "cancel")
+    assert len(await world.store.pending_requests(node)) == MAX_REQUESTS_PER_SAGA
 
 
 async def test_a_request_is_consumed_with_the_entry_that_answers_it(world: World) -> None:

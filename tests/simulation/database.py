@@ -10,6 +10,7 @@ from uuid import UUID
 
 from orchestrator.core.state import TERMINAL
 from orchestrator.engine.ports import (
+    MAX_REQUESTS_PER_SAGA,
     Batch,
     Checkpoint,
     NewSaga,
@@ -18,6 +19,7 @@ from orchestrator.engine.ports import (
     SagaEnded,
     SagaRequest,
     StoredEntry,
+    TooManyRequests,
 )
 from tests.simulation.ownership import Ownership
 from tests.simulation.tables import LIVE, UNOWNED, Request, Saga
@@ -123,6 +125,8 @@ class Database(Ownership):
             raise KeyError(saga_id)
         if saga.ended_us is not None:
             raise SagaEnded(saga_id)
+        if sum(each.saga is saga for each in self.requests.values()) >= MAX_REQUESTS_PER_SAGA:
+            raise TooManyRequests(saga_id)
         self.numbers += 1
         request = Request(self.numbers, saga, caller, request_id, kind)
         self.requests[caller, request_id] = self.waiting[request.number] = request

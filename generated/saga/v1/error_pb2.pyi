@@ -62,6 +62,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT: the page token is malformed, or was issued for another filter."""
     ERROR_REASON_OUTCOME_PENDING: _ErrorReason.ValueType  # 19
     """DEADLINE_EXCEEDED: the outcome is not known yet; ask again with the same request_id."""
+    ERROR_REASON_TOO_MANY_REQUESTS: _ErrorReason.ValueType  # 20
+    """RESOURCE_EXHAUSTED: the saga has taken as many requests as it may; repeat an earlier one under its request_id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the machine-readable reason of an error: its name without the prefix stands in ErrorInfo.reason."""
@@ -106,4 +108,6 @@ ERROR_REASON_PAGE_TOKEN: ErrorReason.ValueType  # 18
 """INVALID_ARGUMENT: the page token is malformed, or was issued for another filter."""
 ERROR_REASON_OUTCOME_PENDING: ErrorReason.ValueType  # 19
 """DEADLINE_EXCEEDED: the outcome is not known yet; ask again with the same request_id."""
+ERROR_REASON_TOO_MANY_REQUESTS: ErrorReason.ValueType  # 20
+"""RESOURCE_EXHAUSTED: the saga has taken as many requests as it may; repeat an earlier one under its request_id."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

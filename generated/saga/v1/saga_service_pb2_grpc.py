@@ -121,6 +121,7 @@ class SagaServiceServicer:
 
     def CancelSaga(self, request, context):
         """CancelSaga asks a saga to turn around and waits until it has, or has refused.
+        A saga takes 100 requests: more, under new ids, are TOO_MANY_REQUESTS.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

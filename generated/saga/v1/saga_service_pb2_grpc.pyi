@@ -48,7 +48,9 @@ class SagaServiceStub:
     ListSagaEvents: _grpc.UnaryUnaryMultiCallable[_saga_service_pb2.ListSagaEventsRequest, _saga_service_pb2.ListSagaEventsResponse]
     """ListSagaEvents pages through a saga's journal, oldest first."""
     CancelSaga: _grpc.UnaryUnaryMultiCallable[_saga_service_pb2.CancelSagaRequest, _saga_service_pb2.CancelSagaResponse]
-    """CancelSaga asks a saga to turn around and waits until it has, or has refused."""
+    """CancelSaga asks a saga to turn around and waits until it has, or has refused.
+    A saga takes 100 requests: more, under new ids, are TOO_MANY_REQUESTS.
+    """
 
 @_typing.type_check_only
 class SagaServiceAsyncStub(SagaServiceStub):
@@ -70,7 +72,9 @@ class SagaServiceAsyncStub(SagaServiceStub):
     ListSagaEvents: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.ListSagaEventsRequest, _saga_service_pb2.ListSagaEventsResponse]  # type: ignore[assignment]
     """ListSagaEvents pages through a saga's journal, oldest first."""
     CancelSaga: _aio.UnaryUnaryMultiCallable[_saga_service_pb2.CancelSagaRequest, _saga_service_pb2.CancelSagaResponse]  # type: ignore[assignment]
-    """CancelSaga asks a saga to turn around and waits until it has, or has refused."""
+    """CancelSaga asks a saga to turn around and waits until it has, or has refused.
+    A saga takes 100 requests: more, under new ids, are TOO_MANY_REQUESTS.
+    """
 
 class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
     """SagaService is the generic door to every registered saga."""
@@ -131,6 +135,8 @@ class SagaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _saga_service_pb2.CancelSagaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_saga_service_pb2.CancelSagaResponse, _abc.Awaitable[_saga_service_pb2.CancelSagaResponse]]:
-        """CancelSaga asks a saga to turn around and waits until it has, or has refused."""
+        """CancelSaga asks a saga to turn around and waits until it has, or has refused.
+        A saga takes 100 requests: more, under new ids, are TOO_MANY_REQUESTS.
+        """
 
 def add_SagaServiceServicer_to_server(servicer: SagaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -16,7 +16,7 @@ from saga.v1.saga_service_pb2_grpc import SagaServiceStub
 from contracts.errors import DETAILS_KEY
 from orchestrator.core.events import Failure
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import RequestReused, Started, StoreUnavailable
+from orchestrator.engine.ports import RequestReused, Started, StoreUnavailable, TooManyRequests
 from tests.integration.rpc.fakes import OTHER_ID, REGISTRY, SAGA_ID, Served, a_saga, an_order, failing, serving
 
 if TYPE_CHECKING:  # the stubs' own name for what a channel of grpc.aio makes
@@ -208,6 +208,14 @@ async def test_a_cancel_under_a_used_request_id_is_refused(served: Served, sagas
     request = pb.CancelSagaRequest(saga_id=str(SAGA_ID), request_id="c-1")
     code, info, _ = await failing(sagas.CancelSaga(request, timeout=10))
     assert (code, info.reason) == (grpc.StatusCode.ALREADY_EXISTS, "REQUEST_ID_REUSED")
+
+
+async def test_a_cancel_too_many_is_refused(served: Served, sagas: "SagaServiceAsyncStub") -> None:
+    served.engine.cancelled = TooManyRequests(SAGA_ID)
+    request = pb.CancelSagaRequest(saga_id=str(SAGA_ID), request_id="c-101")
+    code, info, message = await failing(sagas.CancelSaga(request, timeout=10))
+    assert (code, info.reason) == (Code.RESOURCE_EXHAUSTED, "TOO_MANY_REQUESTS")
+    assert "GetSaga" in message
 
 
 async def test_an_undecided_cancel_is_to_be_repeated(served: Served, sagas: "SagaServiceAsyncStub") -> None:
