@@ -138,11 +138,15 @@ class SagaCompensated:
 
 @dataclass(frozen=True, slots=True)
 class SagaStuck:
-    """Only an operator can move the saga. ``step`` is None if no step is to blame."""
+    """Only an operator can move the saga. ``step`` is None if no step is to blame.
+
+    ``attempt`` is the one whose end this is; 0 if none ended, or if an event before tells of it.
+    """
 
     step: int | None
     phase: Phase
     failure: Failure
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)

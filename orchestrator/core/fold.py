@@ -211,7 +211,10 @@ def _saga_compensated(_spec: SagaSpec, state: SagaState, _event: ev.SagaCompensa
 def _saga_stuck(_spec: SagaSpec, state: SagaState, event: ev.SagaStuck, _at_us: int, _epoch: int) -> SagaState:
     steps = [evolve(step, timer_us=None) for step in state.steps]
     if event.step is not None:
-        steps[event.step] = _ended(steps[event.step], status=StepStatus.STUCK, failure=event.failure)
+        changes: dict[str, Any] = {"status": StepStatus.STUCK, "failure": event.failure}
+        if event.attempt:  # the journals of older programs do not tell
+            changes["compensation_attempts" if event.phase is Phase.COMPENSATION else "attempts"] = event.attempt
+        steps[event.step] = _ended(steps[event.step], **changes)
     return evolve(
         state,
         status=SagaStatus.STUCK,

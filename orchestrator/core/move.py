@@ -60,9 +60,12 @@ class Move:
         self.record(ev.CompensationStarted(cause, step, failure))
         self._cancel(only_safe=True)
 
-    def get_stuck(self, step: int | None, phase: Phase, failure: Failure) -> None:
-        """Stops the saga until an operator moves it, and cuts short what runs in parallel."""
-        self.record(ev.SagaStuck(step, phase, failure))
+    def get_stuck(self, step: int | None, phase: Phase, failure: Failure, attempt: int = 0) -> None:
+        """Stops the saga until an operator moves it, and cuts short what runs in parallel.
+
+        ``attempt`` is the one whose end this is, unless an event tells of it already.
+        """
+        self.record(ev.SagaStuck(step, phase, failure, attempt))
         self._cancel(only_safe=False)
 
     def _cancel(self, *, only_safe: bool) -> None:

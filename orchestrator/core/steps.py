@@ -48,7 +48,7 @@ def _succeeded(move: Move, given: AttemptEnded) -> None:
 
 def _rejected(move: Move, given: AttemptEnded) -> None:
     if given.phase is Phase.COMPENSATION:
-        move.get_stuck(given.step, given.phase, _failure(given))
+        move.get_stuck(given.step, given.phase, _failure(given), given.attempt)
         return
     step = move.spec.steps[given.step]
     if not can_be_cut_short(step) and move.state.steps[given.step].had_unknown:
@@ -82,7 +82,7 @@ def _try_again(move: Move, given: AttemptEnded) -> None:
     budget_from_us = move.now_us if step.blocked else step.budget_from_us
     if is_spent(policy, counted_attempts, budget_from_us, move.now_us):
         if given.phase is Phase.COMPENSATION:
-            move.get_stuck(given.step, given.phase, _failure(given))
+            move.get_stuck(given.step, given.phase, _failure(given), given.attempt)
         else:
             _lost(move, given)
         return
@@ -127,11 +127,11 @@ def _superseded(move: Move, given: AttemptEnded) -> None:
         # an operator settled it by hand, past the pivot.
         move.turn_around(CompensationCause.STEP_FAILED, given.step, _failure(given))
     else:
-        move.get_stuck(given.step, given.phase, _failure(given))
+        move.get_stuck(given.step, given.phase, _failure(given), given.attempt)
 
 
 def _broken(move: Move, given: AttemptEnded) -> None:
-    move.get_stuck(given.step, given.phase, _failure(given))
+    move.get_stuck(given.step, given.phase, _failure(given), given.attempt)
 
 
 ON_OUTCOME: Final[dict[Outcome, Callable[[Move, AttemptEnded], None]]] = {

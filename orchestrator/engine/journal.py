@@ -109,7 +109,10 @@ _ENCODERS: Final[dict[type, tuple[int, Callable[[Any, tuple[str, ...]], Message]
     ev.SagaStuck: (
         pb.EVENT_TYPE_SAGA_STUCK,
         lambda e, n: pb.SagaStuck(
-            step="" if e.step is None else n[e.step], phase=_phase(e.phase), failure=_failure(e.failure)
+            step="" if e.step is None else n[e.step],
+            phase=_phase(e.phase),
+            failure=_failure(e.failure),
+            attempt=e.attempt,
         ),
     ),
     ev.DeadlinePassed: (pb.EVENT_TYPE_DEADLINE_PASSED, lambda _e, _n: pb.DeadlinePassed()),
@@ -178,7 +181,9 @@ _DECODERS: Final[dict[int, tuple[type[Message], Callable[[Any, Callable[[str], i
     pb.EVENT_TYPE_SAGA_COMPENSATED: (pb.SagaCompensated, lambda _m, _s: ev.SagaCompensated()),
     pb.EVENT_TYPE_SAGA_STUCK: (
         pb.SagaStuck,
-        lambda m, step: ev.SagaStuck(step(m.step) if m.step else None, Phase(m.phase), _read_failure(m.failure)),
+        lambda m, step: ev.SagaStuck(
+            step(m.step) if m.step else None, Phase(m.phase), _read_failure(m.failure), m.attempt
+        ),
     ),
     pb.EVENT_TYPE_DEADLINE_PASSED: (pb.DeadlinePassed, lambda _m, _s: ev.DeadlinePassed()),
     pb.EVENT_TYPE_REQUEST_CONSUMED: (pb.RequestConsumed, _decode_request),

@@ -498,10 +498,13 @@ class SagaStuck(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
     FAILURE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
     step: _builtins.str
     """The step that cannot go on; empty if the saga as a whole cannot."""
     phase: _saga_pb2.Phase.ValueType
     """Which of its calls."""
+    attempt: _builtins.int
+    """Number of the attempt whose end stopped the saga; 0 if none did, or if an event before tells of it."""
     @_builtins.property
     def failure(self) -> _saga_pb2.Failure:
         """Why."""
@@ -512,10 +515,11 @@ class SagaStuck(_message.Message):
         step: _builtins.str = ...,
         phase: _saga_pb2.Phase.ValueType = ...,
         failure: _saga_pb2.Failure | None = ...,
+        attempt: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["failure", b"failure", "phase", b"phase", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "failure", b"failure", "phase", b"phase", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

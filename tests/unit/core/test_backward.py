@@ -1,5 +1,7 @@
 """Sagas that turn around, and those that may not."""
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.core import events as ev
@@ -96,15 +98,20 @@ def test_a_compensation_that_cannot_be_built_stops_the_saga() -> None:
     play.give(BuildFailed(0, Phase.COMPENSATION, Failure(0, "BUILDER_FAILED", "")))
     assert play.said() == ["SagaStuck a"]
     assert (play.state.stuck_from, play.state.stuck_phase) == (SagaStatus.COMPENSATING, Phase.COMPENSATION)
+    assert play.step("a").compensation_attempts == 0, "nothing was called"
 
 
-@pytest.mark.parametrize("outcome", [Outcome.REJECTED, Outcome.REFUSED])
+@pytest.mark.parametrize(
+    "outcome",
+    [Outcome.REJECTED, Outcome.REFUSED, Outcome.SUPERSEDED, Outcome.STALE_EPOCH, Outcome.KEY_REUSED],
+)
 def test_a_refused_undo_stops_the_saga(outcome: Outcome) -> None:
     play = Play(saga(Node("a"), Node("b", after="a")))
     play.ends("a")
     play.ends("b", Outcome.REJECTED)
     play.ends("a", outcome)
     assert play.said() == ["SagaStuck a"]
+    assert (play.step("a").attempts, play.step("a").compensation_attempts) == (1, 1)
 
 
 def test_an_undo_is_tried_until_its_budget_is_spent() -> None:
@@ -113,6 +120,20 @@ def test_an_undo_is_tried_until_its_budget_is_spent() -> None:
     play.ends("b", Outcome.REJECTED)
     play.spend("a")
     assert play.said() == ["SagaStuck a"]
+    assert play.step("a").compensation_attempts == play.spec.steps[0].compensation_retry.max_attempts
+
+
+def test_a_journal_that_does_not_count_the_last_attempt_is_read_as_it_stands() -> None:
+    play = Play(saga(Node("a"), Node("b", after="a")))
+    play.ends("a")
+    play.ends("b", Outcome.REJECTED)
+    play.spend("a")
+    stuck, at_us, epoch = play.journal[-1]
+    assert isinstance(stuck, ev.SagaStuck)
+    play.journal[-1] = (replace(stuck, attempt=0), at_us, epoch)
+    made = play.replay().steps[0]
+    assert made.compensation_attempts == play.spec.steps[0].compensation_retry.max_attempts - 1
+    assert made.status is StepStatus.STUCK
 
 
 def test_an_undo_goes_on_after_a_crash() -> None:

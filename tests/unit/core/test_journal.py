@@ -37,6 +37,7 @@ EVERY: list[Event] = [
     ev.SagaCompleted(),
     ev.SagaCompensated(),
     *(ev.SagaStuck(step, phase, NO) for phase in Phase for step in (None, 0, 1)),
+    ev.SagaStuck(1, Phase.COMPENSATION, NO, 10),
     ev.DeadlinePassed(),
     ev.RequestConsumed(2**40, "cancel", None),
     ev.RequestConsumed(1, "cancel", NO),

@@ -169,6 +169,11 @@ def spend_all_but_one(play: Play) -> None:
         play.timer("x")
 
 
+def ended_attempts(case: Case) -> int:
+    """How many were counted: all, the one that stopped the saga too, but for those that found the way blocked."""
+    return (2 if case.spent else 0) + (case.events != "blocked")
+
+
 def told(play: Play) -> str:
     return ",".join(WORDS[word] for word in play.said() if not word.startswith("SagaCompleted"))
 
@@ -210,6 +215,7 @@ def test_the_end_of_an_action(case: Case) -> None:
         "unknown,turn": ["x.compensation" if x_may_have_run else "before.compensation"],
     }.get(case.events, [])
     assert (play.state.status is SagaStatus.COMPLETED) == (case.events == "done")
+    assert play.step("x").attempts == ended_attempts(case)
 
 
 @pytest.mark.parametrize("case", read(UNDOS), ids=name)
@@ -225,6 +231,7 @@ def test_the_end_of_a_compensation(case: Case) -> None:
     assert told(play) == case.events
     waits, goes_on = case.events in {"again", "blocked"}, case.events == "undone"
     assert play.asked() == (["x.timer"] if waits else ["before.compensation"] if goes_on else [])
+    assert (play.step("x").attempts, play.step("x").compensation_attempts) == (1, ended_attempts(case))
 
 
 @pytest.mark.parametrize("outcome", Outcome)
