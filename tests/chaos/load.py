@@ -1,6 +1,7 @@
 """The callers: they start sagas, repeat what was not answered under the same request_id, and remember what was told."""
 
 import asyncio
+import random
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -57,6 +58,8 @@ class Load:
         self._channels: dict[str, grpc.aio.Channel] = {}
         self._callers: list[asyncio.Task[None]] = []
         self._count = 0
+        # Its own: what callers draw, in whatever order they run, must not change what faults draw from the seed.
+        self._draw = random.Random(world.seed)
 
     async def open(self) -> None:
         """Fills the warehouse."""
@@ -138,9 +141,9 @@ class Load:
             nodes = self.world.live
             if nodes:
                 with suppress(grpc.aio.AioRpcError):
-                    return await self.start(self.world.draw.choice(nodes[-3:]), order, definition)
+                    return await self.start(self._draw.choice(nodes[-3:]), order, definition)
                 self.told.doubts += 1
-            await asyncio.sleep(self.world.draw.uniform(0.05, 0.4))
+            await asyncio.sleep(self._draw.uniform(0.05, 0.4))
 
     async def place_all(
         self, orders: Iterable[PlaceOrderRequest], definition: tuple[str, int] = ("brisk-order", 1), at_once: int = 32
@@ -160,7 +163,7 @@ class Load:
         while asyncio.get_running_loop().time() < ends:
             request = CancelSagaRequest(saga_id=saga_id, request_id=f"cancel-{saga_id}")
             try:
-                await self.sagas_at(self.world.draw.choice(self.world.live)).CancelSaga(request, timeout=CALL_S)
+                await self.sagas_at(self._draw.choice(self.world.live)).CancelSaga(request, timeout=CALL_S)
                 return
             except grpc.aio.AioRpcError as error:
                 if error.code() not in IN_DOUBT:
@@ -174,7 +177,6 @@ class Load:
         self._callers += [asyncio.create_task(self._call(pause_s)) for _ in range(callers)]
 
     async def _call(self, pause_s: float) -> None:
-        draw = self.world.draw
         while True:
             if self.paused.is_set():
                 await asyncio.sleep(0.1)
@@ -184,7 +186,7 @@ class Load:
                 await self._order_something()
             finally:
                 self.busy -= 1
-            await asyncio.sleep(draw.uniform(0, 2 * pause_s))
+            await asyncio.sleep(self._draw.uniform(0, 2 * pause_s))
 
     async def _order_something(self) -> None:
         order = self.order(FAULTS[self._count % len(FAULTS)])

@@ -18,7 +18,7 @@ from sqlalchemy import make_url
 from orchestrator.local.databases import Database, provide
 from orchestrator.local.health import wait_until_serving
 from orchestrator.local.postgres import EmbeddedPostgres
-from orchestrator.local.processes import Child
+from orchestrator.local.processes import Child, ChildError
 from orchestrator.local.stack import SERVICES
 from tests.chaos.audit import AUDITS
 from tests.chaos.proxy import Address, Proxy
@@ -34,7 +34,7 @@ NODE_SETTINGS: Final = {
     "ORCHESTRATOR_STATEMENT_TIMEOUT_S": "1.5",
     "ORCHESTRATOR_COMMAND_TIMEOUT_S": "2",
     "ORCHESTRATOR_BLOCKED_RETRY_S": "2",
-    "ORCHESTRATOR_MAX_STALE_CLAIMS": "30000",  # deaths are many here, and none is a saga's fault
+    "ORCHESTRATOR_MAX_STALE_CLAIMS": "1000",  # deaths are many here, and none is a saga's fault
     "ORCHESTRATOR_DEFINITIONS": '["orchestrator.definitions.shipped", "chaos_sagas.brisk"]',
     "ORCHESTRATOR_LOG_LEVEL": "warning",
 }
@@ -86,6 +86,7 @@ class World:
         split: bool = False,
     ) -> None:
         self.directory = directory
+        self.seed = seed
         self.draw = random.Random(seed)
         self.planted = planted
         self.postgres = EmbeddedPostgres(
@@ -223,10 +224,15 @@ class World:
         for name, participant in list(self.participants.items()):
             if not participant.is_running:
                 await self.start_participant(name)
-        while len(self.live) < nodes:
-            await self.start_node()
-        for node in self.live:
-            await wait_until_serving(node.address, START_S)
+        while True:
+            while len(self.live) < nodes:
+                await self.start_node()
+            try:
+                for node in self.live:
+                    await node.child.until(wait_until_serving(node.address, START_S))
+                return
+            except ChildError:
+                continue  # it was dying already, and only now its end is known
 
     async def sql(self, database: str, statement: str, *arguments: Any) -> list[asyncpg.Record]:
         """As the owner of the database, past every proxy."""
