@@ -49,10 +49,13 @@ class RpcServer:
             )
         self._settings: Final = settings
         self._credentials: Final = credentials
-        self._in_flight: Final = InFlight(settings.max_concurrent_rpcs)
+        self._in_flight: Final = InFlight()
         self._health: Final = health.aio.HealthServicer()
         self._server: Final = grpc.aio.server(
-            interceptors=[self._in_flight, ServingInterceptor(settings.max_message_bytes)],
+            interceptors=[
+                self._in_flight,
+                ServingInterceptor(settings.max_message_bytes, max_concurrent_calls=settings.max_concurrent_rpcs),
+            ],
             options=SERVER_OPTIONS(settings.max_message_bytes, reuse_port=settings.reuse_port),
             # A backstop, with room for health: the interceptor refuses before this does, and says why.
             maximum_concurrent_rpcs=2 * settings.max_concurrent_rpcs + 100,

@@ -51,6 +51,9 @@ async def test_a_full_server_refuses_and_stays_healthy() -> None:
             assert (code, info.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVER_CAPACITY")
         await HealthStub(served.channel).Check(health_pb2.HealthCheckRequest(), timeout=10)
         first.cancel()
+        async with asyncio.timeout(5):
+            await served.engine.wait_ended.wait()
+        await sagas.GetSaga(pb.GetSagaRequest(saga_id=str(SAGA_ID)), timeout=10)  # its place is free again
 
 
 async def test_stopping_waits_for_the_handlers_it_aborts() -> None:
