@@ -99,7 +99,7 @@ def _seen(node: str, call: Call) -> Seen:
 
 
 def _through_barrier(world: World, seen: Seen) -> Answer:
-    """DESIGN section 7, in short."""
+    """What the barrier of the participant contract (``docs/participants.md``) answers, in short."""
     step, phase = seen.key.split("/")
     row = world.rows.get((seen.saga_id, step))
     if row is not None and seen.epoch < row.epoch:
