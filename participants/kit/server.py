@@ -34,7 +34,7 @@ class ParticipantServer:
         """
         if not is_loopback(settings.listen_address) and not settings.allow_insecure:
             raise InsecureAddressError(
-                f"PARTICIPANT_LISTEN_ADDRESS {settings.listen_address} is reached by other machines, in the clear: "
+                f"{settings.listen_address} is reached by other machines, in the clear: "
                 "listen on 127.0.0.1, or set PARTICIPANT_ALLOW_INSECURE=true"
             )
         participant.check()
