@@ -127,7 +127,6 @@ class SmallWorld(World):
             node.freeze()
             self.net.later(FREEZE_S, node.thaw)
         elif node.is_up:
-            self.keep_tasks()
             node.crash()
             self.net.later(RESTART_S, partial(node.boot, None))
 

@@ -43,6 +43,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.world = Host("world")
         self.failures: list[dict[str, Any]] = []
         """What callbacks raised and nobody took."""
+        self.kept: list[asyncio.Task[Any]] = []
+        """Tasks that must not be thrown away, whether anything still refers to them or not."""
         self._rng = rng
         self._now_s = 0.0
         self._runnable: list[Host] = []
@@ -60,8 +62,13 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def kill(self, host: Host) -> None:
         """Nothing of the host runs any more: no handler, no ``finally``, as after kill -9."""
+        self.keep_tasks()
         host.is_dead = True
         self._stop(host)
+
+    def keep_tasks(self) -> None:
+        """A task that is thrown away would run its ``finally`` blocks, which a dead process does not."""
+        self.kept += asyncio.all_tasks(self)
 
     def freeze(self, host: Host) -> None:
         """The host stands still; what becomes ready waits."""

@@ -47,6 +47,8 @@ class Net:
     participants: Participants
     tell: Callable[[str, str], None]
     """Who, and what: a line of the transcript."""
+    tells: bool
+    """Whether anybody listens to ``tell``."""
     sent: list[Sent] = field(default_factory=list)
     database_away: bool = False
     closed: bool = False
@@ -199,12 +201,13 @@ class Wire:
         net.calls[saga_id, step, phase] += 1
         label = net.label(saga_id)
         kind = net.mishaps.pick("call", label, step, phase, net.calls[saga_id, step, phase])
-        net.tell(self._node, f"{label} calls {step}/{phase} under {epoch}{'' if kind is None else ': ' + kind}")
+        if net.tells:
+            net.tell(self._node, f"{label} calls {step}/{phase} under {epoch}{'' if kind is None else ': ' + kind}")
         if kind in SENDER_KINDS:
             net.strike(self._node, kind)
             if kind == "crash_before":
                 await net.loop.create_future()
-        exchange = _Exchange(net, self._cuts, call, f"{label} {step}/{phase} under {epoch}")
+        exchange = _Exchange(net, self._cuts, call, f"{label} {step}/{phase} under {epoch}" if net.tells else "")
         exchange.begin(kind)
         acting = phase == metadata.PHASE_ACTION
         self._acting[saga_id, step] += acting
@@ -267,7 +270,8 @@ class _Exchange:
 
     def _deliver(self, call: Call) -> Answer:
         answer = self._net.participants.deliver(call)
-        self._net.tell("participants", f"{self._what}: {self._net.participants.deliveries[-1].result}")
+        if self._net.tells:
+            self._net.tell("participants", f"{self._what}: {self._net.participants.deliveries[-1].result}")
         return answer
 
     def _lose(self) -> None:

@@ -71,7 +71,9 @@ class World:
         self.loop = loop = SimulatedLoop(rng)
         mishaps = self.make_mishaps()
         database = Database(lambda: EPOCH_US + int(loop.time() * 1_000_000), self._notify)
-        self.net = Net(loop, rng, contextvars.copy_context(), mishaps, database, self._participants(mishaps), self.tell)
+        self.net = Net(
+            loop, rng, contextvars.copy_context(), mishaps, database, self._participants(mishaps), self.tell, plan.tells
+        )
         self.net.strike = self.strike_sender
         self.nodes = [
             SimulatedNode(self.net, f"n{number}", plan.registry, drift=(mishaps.draw("drift", number) - 0.5) / 1000)
@@ -79,7 +81,6 @@ class World:
         ]
         self.callers = Callers(self.net, self.nodes, list(plan.registry))
         self.healed_s: float | None = None
-        self._graveyard: list[asyncio.Task[Any]] = []
 
     def make_mishaps(self) -> Mishaps:
         """What goes wrong in this world."""
@@ -171,7 +172,6 @@ class World:
             if kind == "drain":
                 await asyncio.wait([node.drain()], timeout=30)
             if node.engine is engine:
-                self.keep_tasks()
                 node.crash()
             await asyncio.sleep(length_s)
             if node.engine is None:
@@ -205,7 +205,6 @@ class World:
             for name in ("store", "store_answers", "participants", "participant_answers"):
                 setattr(node.cuts, name, False)
             if node.is_up and len(node.registry) < len(self.plan.registry):
-                self.keep_tasks()
                 node.crash()
             if not node.is_up:
                 node.boot(self.plan.registry)
@@ -231,17 +230,13 @@ class World:
 
     # ---- the end ----
 
-    def keep_tasks(self) -> None:
-        """A task that is thrown away would run its ``finally`` blocks, which a dead process does not."""
-        self._graveyard += asyncio.all_tasks(self.loop)
-
     def _bury(self) -> None:
         """Lets every coroutine end, after everything was written down."""
         self.net.closed = True
-        self.keep_tasks()
+        self.loop.keep_tasks()
         self.loop.resurrect()
         for _ in range(20):
-            left = [task for task in self._graveyard if not task.done()]
+            left = [task for task in self.loop.kept if not task.done()]
             if not left:
                 break
             for task in left:
