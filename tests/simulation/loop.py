@@ -51,6 +51,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._queue: list[tuple[float, int, events.TimerHandle]] = []
         self._order = itertools.count()
         self._turns_left = max_turns
+        self._is_over = False
         self._stopped: list[Host] = []
         self.set_exception_handler(lambda _loop, context: self.failures.append(context))
 
@@ -62,6 +63,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def kill(self, host: Host) -> None:
         """Nothing of the host runs any more: no handler, no ``finally``, as after kill -9."""
+        if self._is_over:
+            return
         self.keep_tasks()
         host.is_dead = True
         self._stop(host)
@@ -72,6 +75,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def freeze(self, host: Host) -> None:
         """The host stands still; what becomes ready waits."""
+        if self._is_over:
+            return
         host.is_frozen = True
         self._stop(host)
 
@@ -83,6 +88,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def resurrect(self) -> None:
         """From now on whatever hosts left behind runs, so that their coroutines can end."""
+        self._is_over = True
         for host in self._stopped:
             host.is_dead = host.is_frozen = False
             if host.ready and host not in self._runnable:

@@ -21,7 +21,8 @@ from participants.kit.table import BarrierState
 from tests.simulation.database import Database
 from tests.simulation.definitions import find_registry
 from tests.simulation.participants import Participants
-from tests.simulation.world import Plan, run
+from tests.simulation.shrink import Shrinker, invariants
+from tests.simulation.world import Plan, run, told
 
 MAX_SEEDS = 40
 SHIPPED = find_registry("shipped")
@@ -155,3 +156,16 @@ def test_a_start_that_is_acknowledged_and_forgotten(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(Database, "_insert", lossy)
     sees("I7: .* is lost|I7: .* never stored")
+
+
+def test_a_failing_seed_is_made_small_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = decisions.judge_action
+    monkeypatch.setattr(decisions, "judge_action", lambda row, epoch, _hash: judge(row, epoch, row.request_hash or b""))
+    runs = (run(Plan(seed, SHIPPED, sagas=60, scale=2.0)) for seed in range(MAX_SEEDS))
+    failing = next(each for each in runs if invariants(each) == {"I2"})
+    small = Shrinker(failing, max_runs=60).shrink()
+    assert len(small.history.sagas) < len(failing.history.sagas) / 4
+    assert len(small.fired) < len(failing.fired) / 4
+    again = told(small.plan)
+    assert again.violations == small.violations
+    assert any("altered" in line for line in again.transcript)

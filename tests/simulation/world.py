@@ -242,6 +242,7 @@ class World:
             for task in left:
                 task.cancel()
             self.loop.run_until_complete(asyncio.wait(left, timeout=1.0))
+        assert all(task.done() for task in self.loop.kept), "every coroutine has ended"
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
 
