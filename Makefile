@@ -42,7 +42,7 @@ simulate: $(STAMP) ## The shipped engine in a simulated world that fails: SEED=â
 
 .PHONY: test-chaos
 test-chaos: $(STAMP) ## Every quick fault class on real processes, and planted defects; needs strace and libfaketime.
-	pytest $(TEST_OPTIONS) $$(python -m tests.tiers test-chaos)
+	pytest --numprocesses=$(TEST_WORKERS) --dist=loadfile $(TEST_OPTIONS) $$(python -m tests.tiers test-chaos)
 
 .PHONY: chaos
 chaos: $(STAMP) ## Every fault class at full length, then a storm: 20 minutes. SEED=â€¦ plays a run again; needs root.

@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="draws everything; printed (default: a new one)")
     parser.add_argument("--short", action="store_true", help="the quick classes alone, at their shortest")
     parser.add_argument("--only", default="", help="classes, such as F3,F8")
-    parser.add_argument("--storm", type=float, default=120.0, help="seconds of faults one upon the other at the end")
+    parser.add_argument("--storm", type=float, default=300.0, help="seconds of faults one upon the other at the end")
     arguments = parser.parse_args()
     arguments.seed = arguments.seed or random.SystemRandom().randrange(1, 1 << 32)
     sys.stdout.write(f"seed {arguments.seed}\n")
