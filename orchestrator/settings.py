@@ -1,11 +1,22 @@
 """Every setting of a node, in one place. Environment variables with the prefix ``ORCHESTRATOR_``; JSON where nested."""
 
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Final, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contracts.addresses import check_database_url, check_listen_address, check_target
 from contracts.failpoints import Failpoints, parse_failpoints
 from contracts.serving import is_loopback
 from orchestrator.core.backoff import CorePolicy
@@ -14,6 +25,10 @@ from orchestrator.failpoints import POINTS
 from orchestrator.rpc.settings import RpcSettings
 from orchestrator.rpc.targets import ChannelSettings, Target, Tls
 from orchestrator.storage.settings import StorageSettings
+
+PREFIX: Final = "ORCHESTRATOR_"
+MAX_MESSAGE_BYTES: Final = 64 << 20
+DAY_S: Final = 86_400
 
 
 class TlsFiles(BaseModel):
@@ -26,6 +41,18 @@ class TlsFiles(BaseModel):
     key_file: Path | None = None
     server_name: str | None = None
 
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.cert_file is None) != (self.key_file is None):
+            raise ValueError("cert_file and key_file go together: give both, or neither")
+        for file in (self.ca_file, self.cert_file, self.key_file):
+            try:
+                if file is not None:
+                    file.open("rb").close()
+            except OSError as error:
+                raise ValueError(f"the file {file} cannot be read: {error.strerror}") from None
+        return self
+
 
 class TargetAddress(BaseModel):
     """One address of a participant, with TLS if it is given."""
@@ -35,6 +62,11 @@ class TargetAddress(BaseModel):
     address: str
     tls: TlsFiles | None = None
 
+    @field_validator("address")
+    @classmethod
+    def _check(cls, address: str) -> str:
+        return check_target(address)
+
     def target(self) -> Target:
         """The same for the channel layer."""
         if self.tls is None:
@@ -43,19 +75,33 @@ class TargetAddress(BaseModel):
         return Target(self.address, Tls(tls.ca_file, tls.cert_file, tls.key_file, tls.server_name))
 
 
+def _as_object(given: object) -> object:
+    return {"address": given} if isinstance(given, str) else given
+
+
+def _not_empty(addresses: tuple[TargetAddress, ...]) -> tuple[TargetAddress, ...]:
+    if not addresses:
+        raise ValueError("a service needs at least one address, or leave it out")
+    return addresses
+
+
+Addresses = Annotated[tuple[Annotated[TargetAddress, BeforeValidator(_as_object)], ...], AfterValidator(_not_empty)]
+"""Where one service is; in JSON each is a string, or an object with ``tls``."""
+
+
 class Settings(BaseSettings):
     """Raises ``pydantic.ValidationError`` naming the variable that is wrong."""
 
-    model_config = SettingsConfigDict(env_prefix="ORCHESTRATOR_", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, populate_by_name=True, allow_inf_nan=False)
 
     database_url: SecretStr | None = Field(
         default=None, validation_alias=AliasChoices("ORCHESTRATOR_DATABASE_URL", "DATABASE_URL")
     )
     """PostgreSQL; without it the node starts and migrates an embedded one in ``data_directory``."""
     data_directory: Path = Path("var")
-    definitions: tuple[str, ...] = ("orchestrator.definitions.shipped",)
+    definitions: tuple[str, ...] = Field(default=("orchestrator.definitions.shipped",), min_length=1)
     """Installed Python modules that hold sagas."""
-    participants: dict[str, tuple[str | TargetAddress, ...]] = Field(default_factory=dict)
+    participants: dict[str, Addresses] = Field(default_factory=dict)
     """Where each service is: its full name to addresses, each a string or an object with ``tls``."""
 
     node_name: str = "node"
@@ -66,40 +112,61 @@ class Settings(BaseSettings):
     log_json: bool = True
 
     lease_ttl_s: float = Field(default=5.0, gt=0.5, le=60)
-    renew_interval_s: float = Field(default=1.5, gt=0)
+    renew_interval_s: float = Field(default=1.5, gt=0, le=DAY_S)
     poll_interval_s: float = Field(default=1.0, gt=0.05, le=60)
-    max_sagas: int = Field(default=2000, ge=1)
+    max_sagas: int = Field(default=2000, ge=1, le=1_000_000)
     max_batch_items: int = Field(default=256, ge=1, le=5000)
-    park_after_s: float = Field(default=30.0, gt=0)
-    blocked_retry_s: float = Field(default=15.0, gt=0)
-    max_stale_claims: int = Field(default=5, ge=3)
-    start_timeout_s: float = Field(default=10.0, gt=0)
-    drain_grace_s: float = Field(default=5.0, ge=0)
+    park_after_s: float = Field(default=30.0, gt=0, le=DAY_S)
+    blocked_retry_s: float = Field(default=15.0, gt=0, le=DAY_S)
+    max_stale_claims: int = Field(default=5, ge=3, le=1000)
+    start_timeout_s: float = Field(default=10.0, gt=0, le=DAY_S)
+    drain_grace_s: float = Field(default=5.0, ge=0, le=DAY_S)
 
-    max_message_bytes: int = Field(default=1 << 20, ge=1024)
-    max_concurrent_rpcs: int = Field(default=10_000, ge=1)
-    max_wait_s: float = Field(default=60.0, gt=0)
-    shutdown_grace_s: float = Field(default=5.0, ge=0)
-    max_participant_message_bytes: int = Field(default=1 << 20, ge=1024)
+    max_message_bytes: int = Field(default=1 << 20, ge=1024, le=MAX_MESSAGE_BYTES)
+    max_concurrent_rpcs: int = Field(default=10_000, ge=1, le=1_000_000)
+    max_wait_s: float = Field(default=60.0, gt=0, le=DAY_S)
+    shutdown_grace_s: float = Field(default=5.0, ge=0, le=DAY_S)
+    max_participant_message_bytes: int = Field(default=1 << 20, ge=1024, le=MAX_MESSAGE_BYTES)
 
     pool_size: int = Field(default=8, ge=1, le=500)
-    statement_timeout_s: float = Field(default=3.0, gt=0)
-    command_timeout_s: float = Field(default=4.0, gt=0)
+    statement_timeout_s: float = Field(default=3.0, gt=0, le=DAY_S)
+    command_timeout_s: float = Field(default=4.0, gt=0, le=DAY_S)
 
     failpoints: str = ""
     allow_failpoints: bool = False
     failpoints_log: Path = Path("failpoints.jsonl")
 
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            check_database_url(url.get_secret_value())
+        return url
+
+    @field_validator("listen_address")
+    @classmethod
+    def _check_listen_address(cls, address: str) -> str:
+        return check_listen_address(address)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.renew_interval_s > self.lease_ttl_s / 2:
-            raise ValueError("renew_interval_s must be at most half of lease_ttl_s: one renewal may get lost")
+            raise ValueError(f"{PREFIX}RENEW_INTERVAL_S must be at most half of {PREFIX}LEASE_TTL_S: one may get lost")
         if self.statement_timeout_s >= self.lease_ttl_s:
-            raise ValueError("statement_timeout_s must be below lease_ttl_s, or a write may outlive its lease")
-        if parse_failpoints(self.failpoints, POINTS) and not (
-            self.allow_failpoints and is_loopback(self.listen_address)
-        ):
-            raise ValueError("failpoints are for tests: they need allow_failpoints and a loopback listen_address")
+            names = f"{PREFIX}STATEMENT_TIMEOUT_S must be below {PREFIX}LEASE_TTL_S"
+            raise ValueError(f"{names}, or a write may outlive its lease")
+        if self.command_timeout_s <= self.statement_timeout_s:
+            names = f"{PREFIX}COMMAND_TIMEOUT_S must be above {PREFIX}STATEMENT_TIMEOUT_S"
+            raise ValueError(f"{names}: the server gives up first, and says why")
+        armed = parse_failpoints(self.failpoints, POINTS)
+        if armed and not (self.allow_failpoints and is_loopback(self.listen_address)):
+            names = f"{PREFIX}FAILPOINTS are for tests: they need {PREFIX}ALLOW_FAILPOINTS"
+            raise ValueError(f"{names} and a loopback {PREFIX}LISTEN_ADDRESS")
+        if not is_loopback(self.listen_address) and not self.allow_insecure:
+            raise ValueError(
+                f"{PREFIX}LISTEN_ADDRESS: other machines reach {self.listen_address}, and the node serves without TLS: "
+                f"listen on 127.0.0.1, or allow it with {PREFIX}ALLOW_INSECURE=true"
+            )
         return self
 
     def engine(self) -> EngineSettings:
@@ -150,7 +217,4 @@ class Settings(BaseSettings):
 
     def targets(self) -> dict[str, list[Target]]:
         """Where each service is."""
-        return {
-            service: [Target(one) if isinstance(one, str) else one.target() for one in several]
-            for service, several in self.participants.items()
-        }
+        return {service: [one.target() for one in several] for service, several in self.participants.items()}

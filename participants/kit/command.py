@@ -3,17 +3,24 @@
 import asyncio
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final, TextIO, cast
 
+import asyncpg
 import structlog
 import typer
 import uvloop
+from sqlalchemy.exc import DBAPIError
 
 from contracts.log_stream import LossyStream
+from contracts.starting import EXIT_CODE, StartError, explain_bind, explain_database, read_settings
 from participants.kit.participant import Participant
 from participants.kit.server import InsecureAddressError, serve
 from participants.kit.settings import Settings
 
+_log = structlog.get_logger(__name__)
+PREFIX: Final = "PARTICIPANT_"
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -32,24 +39,46 @@ def _configure_logs(level: str) -> None:
     )
 
 
+@contextmanager
+def _start_errors() -> Iterator[None]:
+    """Ends the program with one line for what whoever started it can put right."""
+    try:
+        yield
+    except StartError as error:
+        if structlog.is_configured():
+            _log.debug("start_failed", exc_info=True)
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_CODE) from None
+
+
 def command_line(participant: Participant, chain: str | None = None) -> typer.Typer:
     """The commands of one participant.
 
     ``chain`` is the folder of its revisions below ``migrations/versions``; without one there is no ``migrate``, and the
     participant brings its tables along as it likes.
     """
-    app = typer.Typer(add_completion=False, no_args_is_help=True, help=f"The participant {participant.name}.")
+    app = typer.Typer(
+        add_completion=False,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        help=f"The participant {participant.name}.",
+    )
 
     @app.command("serve")
     def serve_command() -> None:
         """Serve until SIGTERM. Settings come from the environment, PARTICIPANT_DATABASE_URL first."""
-        settings = Settings.model_validate({"application_name": participant.name})
-        _configure_logs(settings.log_level)
-        try:
-            uvloop.run(serve(participant, settings))
-        except InsecureAddressError as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(2) from None
+        with _start_errors():
+            settings = read_settings(lambda: Settings.model_validate({"application_name": participant.name}), PREFIX)
+            _configure_logs(settings.log_level)
+            try:
+                uvloop.run(serve(participant, settings))
+            except InsecureAddressError as error:
+                raise StartError(f"{PREFIX}LISTEN_ADDRESS: {error}") from error
+            except RuntimeError as error:
+                told = explain_bind(error, f"{PREFIX}LISTEN_ADDRESS", settings.listen_address)
+                if told is None:
+                    raise
+                raise StartError(told) from error
 
     @app.callback()
     def commands() -> None:
@@ -62,6 +91,14 @@ def command_line(participant: Participant, chain: str | None = None) -> typer.Ty
             """Bring the database's schema to the newest revision."""
             from migrations.runner import upgrade  # noqa: PLC0415  (serving needs no Alembic)
 
-            asyncio.run(upgrade(Settings.model_validate({}).database_url.get_secret_value(), chain))
+            with _start_errors():
+                settings = read_settings(lambda: Settings.model_validate({}), PREFIX)
+                try:
+                    asyncio.run(upgrade(settings.database_url.get_secret_value(), chain))
+                except (OSError, asyncpg.PostgresError, asyncpg.ClientConfigurationError, DBAPIError) as error:
+                    told = explain_database(error, f"{PREFIX}DATABASE_URL")
+                    if told is None:
+                        raise
+                    raise StartError(told) from error
 
     return app

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from contracts.addresses import check_database_url, check_listen_address
 from contracts.failpoints import PARTICIPANT_POINTS, Failpoints, parse_failpoints
 from contracts.serving import is_loopback
 
@@ -13,7 +14,7 @@ from contracts.serving import is_loopback
 class Settings(BaseSettings):
     """Every bound has its unit in its name. Raises ``pydantic.ValidationError`` naming the variable that is wrong."""
 
-    model_config = SettingsConfigDict(env_prefix="PARTICIPANT_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="PARTICIPANT_", frozen=True, allow_inf_nan=False)
 
     database_url: SecretStr
     """PostgreSQL URL of the database that holds the participant's tables and its barrier."""
@@ -24,17 +25,17 @@ class Settings(BaseSettings):
     reuse_port: bool = False
     """Lets several processes share one port."""
     pool_size: int = Field(default=16, ge=1, le=500)
-    pool_timeout_s: float = Field(default=5, gt=0)
-    connect_timeout_s: float = Field(default=5, gt=0)
-    statement_timeout_s: float = Field(default=10, gt=0)
-    lock_timeout_s: float = Field(default=5, gt=0)
-    idle_in_transaction_timeout_s: float = Field(default=10, gt=0)
-    transaction_timeout_s: float = Field(default=20, gt=0)
+    pool_timeout_s: float = Field(default=5, gt=0, le=86_400)
+    connect_timeout_s: float = Field(default=5, gt=0, le=86_400)
+    statement_timeout_s: float = Field(default=10, gt=0, le=86_400)
+    lock_timeout_s: float = Field(default=5, gt=0, le=86_400)
+    idle_in_transaction_timeout_s: float = Field(default=10, gt=0, le=86_400)
+    transaction_timeout_s: float = Field(default=20, gt=0, le=86_400)
     """From BEGIN to the answer of COMMIT, the handler's own work included."""
-    max_message_bytes: int = Field(default=1024 * 1024, ge=1024)
-    max_concurrent_calls: int = Field(default=1000, ge=1)
+    max_message_bytes: int = Field(default=1024 * 1024, ge=1024, le=64 << 20)
+    max_concurrent_calls: int = Field(default=1000, ge=1, le=1_000_000)
     """Further calls are answered RESOURCE_EXHAUSTED."""
-    shutdown_grace_s: float = Field(default=10, gt=0)
+    shutdown_grace_s: float = Field(default=10, gt=0, le=86_400)
     """How long SIGTERM waits for running calls."""
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
     application_name: str = "participant"
@@ -43,6 +44,17 @@ class Settings(BaseSettings):
     """For tests (:mod:`contracts.failpoints`): refused without ``allow_failpoints`` and a loopback address."""
     allow_failpoints: bool = False
     failpoints_log: Path = Path("failpoints.jsonl")
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database_url(cls, url: SecretStr) -> SecretStr:
+        check_database_url(url.get_secret_value())
+        return url
+
+    @field_validator("listen_address")
+    @classmethod
+    def _check_listen_address(cls, address: str) -> str:
+        return check_listen_address(address)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
