@@ -10,7 +10,7 @@ TIERS: Final = {
     "test": ("unit", "property", "simulation", "conformance", "integration"),
     # Whole processes killed, stopped and cut off; what needs system packages belongs here too.
     "test-system": ("system",),
-    # Faults of every class, and defects planted in the children; needs strace and libfaketime, and root for two classes.
+    # Faults of every class, and defects planted in the children; needs strace and libfaketime, and root for two.
     "test-chaos": ("chaos",),
 }
 
