@@ -21,6 +21,16 @@ FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 3.0
 
 
+def _called_services(registry: Registry) -> set[str]:
+    return {
+        method.service
+        for definition in registry
+        for step in definition.steps
+        for method in (step.method, step.compensation)
+        if method is not None
+    }
+
+
 class Node:
     """One orchestrator process. ``stop`` may be called twice, and after a ``start`` that failed."""
 
@@ -49,6 +59,8 @@ class Node:
             on_health=self._health_changed,
         )
         self._server = RpcServer(settings.rpc(), self._engine, store, self._registry)
+        for service in sorted(_called_services(self._registry) - set(settings.participants)):
+            log.warning("participant_without_address", service=service, what="its steps are blocked until it has one")
         self._health_task: asyncio.Task[None] | None = None
         self.port = 0
 

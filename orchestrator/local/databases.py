@@ -1,7 +1,11 @@
 """Databases on the embedded server: for each chain one, with an owner that migrates it and a role that uses it."""
 
+import asyncio
+import fcntl
 import hashlib
 import hmac
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,6 +17,8 @@ from orchestrator.local.postgres import EmbeddedPostgres
 
 CONNECT_TIMEOUT_S: Final = 10.0
 COMMAND_TIMEOUT_S: Final = 60.0
+ALONE_TIMEOUT_S: Final = 120.0
+POLL_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +30,29 @@ class Database:
 
 
 async def provide(server: EmbeddedPostgres, chain: str) -> Database:
-    """The database of a chain, created, at its newest revision, open to its two roles alone. Repeatable.
+    """The database of a chain, created, at its newest revision, open to its two roles alone. Repeatable, also at once.
 
-    Raises what :func:`migrations.runner.upgrade` raises.
+    Raises ``TimeoutError`` and what :func:`migrations.runner.upgrade` raises.
     """
+    async with _alone(server):
+        return await _provide(server, chain)
+
+
+@asynccontextmanager
+async def _alone(server: EmbeddedPostgres) -> AsyncIterator[None]:
+    """Several processes may share a server that is new to all of them."""
+    with (server.directory / "provide.lock").open("a") as lock:
+        async with asyncio.timeout(ALONE_TIMEOUT_S):
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    await asyncio.sleep(POLL_S)
+        yield
+
+
+async def _provide(server: EmbeddedPostgres, chain: str) -> Database:
     admin_url = server.url()
     owner, user = f"{chain}_owner", chain
     passwords = {role: _password(admin_url, role) for role in (owner, user)}

@@ -5,8 +5,10 @@
 
 import argparse
 import asyncio
+import fcntl
 import json
 import signal
+import sys
 from collections.abc import Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,8 +21,8 @@ from rich.table import Table
 
 from orchestrator.local.databases import Database, provide
 from orchestrator.local.health import wait_until_serving
-from orchestrator.local.postgres import EmbeddedPostgres
-from orchestrator.local.processes import Child
+from orchestrator.local.postgres import EmbeddedPostgres, PostgresStartError
+from orchestrator.local.processes import Child, ChildError
 
 SERVICES: Final = {
     "inventory": "inventory.v1.InventoryService",
@@ -28,6 +30,10 @@ SERVICES: Final = {
     "shipping": "shipping.v1.ShippingService",
 }
 """The participants that come with the orchestrator, by package name, and the service that each serves."""
+
+
+class StackRunsError(Exception):
+    """Two stacks cannot share a directory: the first one's end would take the database from the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +167,18 @@ def addresses(stack: Stack) -> Table:
 
 
 async def keep_up(settings: StackSettings, console: Console) -> None:
-    """Runs a stack until the task is cancelled."""
+    """Runs a stack until the task is cancelled. Raises ``StackRunsError`` if one runs in the directory already."""
+    settings.directory.mkdir(parents=True, exist_ok=True)
+    with (settings.directory / "stack.lock").open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = f"a stack is up in {settings.directory} already; end that one, or give another --directory"
+            raise StackRunsError(text) from None
+        await _keep_up(settings, console)
+
+
+async def _keep_up(settings: StackSettings, console: Console) -> None:
     cancel_on_signals()
     with suppress(asyncio.CancelledError):
         async with Stack(settings) as stack:
@@ -176,7 +193,10 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=Path("var"), help="data and logs (default: var)")
     parser.add_argument("--nodes", type=int, default=2, help="orchestrator nodes (default: 2)")
     arguments = parser.parse_args()
-    asyncio.run(keep_up(StackSettings(directory=arguments.directory, nodes=arguments.nodes), Console()))
+    try:
+        asyncio.run(keep_up(StackSettings(directory=arguments.directory, nodes=arguments.nodes), Console()))
+    except (StackRunsError, ChildError, PostgresStartError, OSError) as error:
+        sys.exit(f"{error}")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Roles of the local stack's databases: rows and nothing more."""
 
+import asyncio
 from collections.abc import Iterator
 
 import asyncpg
@@ -43,3 +44,8 @@ async def test_providing_again_changes_nothing(server: EmbeddedPostgres) -> None
     first = await provide(server, "shipping")
     assert await provide(server, "shipping") == first
     assert await runner.current(first.owner_url, "shipping") == runner.head("shipping")
+
+
+async def test_many_at_once_find_one_database(server: EmbeddedPostgres) -> None:
+    found = await asyncio.gather(*(provide(server, "payment") for _ in range(4)))
+    assert len(set(found)) == 1
