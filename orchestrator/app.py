@@ -59,8 +59,7 @@ class Node:
             on_health=self._health_changed,
         )
         self._server = RpcServer(settings.rpc(), self._engine, store, self._registry)
-        for service in sorted(_called_services(self._registry) - set(settings.participants)):
-            log.warning("participant_without_address", service=service, what="its steps are blocked until it has one")
+        self._unreachable = sorted(_called_services(self._registry) - set(settings.participants))
         self._health_task: asyncio.Task[None] | None = None
         self.port = 0
 
@@ -80,11 +79,14 @@ class Node:
             try:
                 await self._store.open()
                 await self._engine.begin()
-                return self.port
+                break
             except StoreUnavailable as error:
                 log.warning("store_unavailable", error=str(error), retry_in_s=delay_s)
                 await asyncio.sleep(delay_s)
                 delay_s = min(delay_s * 2, LAST_RETRY_S)
+        for service in self._unreachable:
+            log.warning("participant_without_address", service=service, what="its steps are blocked until it has one")
+        return self.port
 
     async def stop(self) -> None:
         """Hands the sagas over, then lets the calls in flight end, then closes what is open."""
