@@ -64,7 +64,10 @@ class Chaos:
                 return
 
     async def kill_node(self) -> None:
-        await self._draw.choice(self._shop.live_nodes).child.kill()
+        """While every saga waits for a participant, so that some change hands."""
+        with frozen(self._shop.stack.participants["payment"].child):
+            await asyncio.sleep(1.5)
+            await self._draw.choice(self._shop.live_nodes).child.kill()
         await self._shop.two_nodes()
 
     async def stop_node(self) -> None:
