@@ -9,14 +9,31 @@ from typing import Final
 from uuid import UUID
 
 import grpc
+from orders.v1.orders_pb2 import PlaceOrderRequest
 from saga.v1.event_pb2 import SagaClaimed
 
 from tests.chaos.proxy import Trap
-from tests.chaos.stage import Stage, fault, must, stopped, until
+from tests.chaos.stage import NotFiredError, Stage, fault, must, stopped, until
+from tests.chaos.world import Actor
 from tests.fixtures.postgres import connect
 
 COMMITTED: Final = b"s\0\0\0\4Z\0\0\0\5I"
 """The last bytes of the answer to a node's batch: its one row has been sent, and no transaction is open."""
+
+
+async def spring(stage: Stage, trap: Trap, node: Actor, order: PlaceOrderRequest, otherwise: str) -> None:
+    """Starts the order until the trap has caught something: a node that was just cut off refuses for a while."""
+
+    async def sprung() -> bool:
+        with suppress(grpc.aio.AioRpcError):
+            await stage.load.start(node, order)
+        return trap.sprung.is_set()
+
+    try:
+        await until(sprung, 15, otherwise)
+    except AssertionError as error:
+        raise NotFiredError(otherwise) from error
+    must(trap.caught, otherwise)
 
 
 @fault("F3", "the answer of a COMMIT lost", short=True)
@@ -26,9 +43,7 @@ async def lose_commit_answers(stage: Stage) -> tuple[int, str]:
     for _ in range(6 if stage.full else 2):
         trap = node.database.trap(Trap("down", COMMITTED, "cut", label="writer"))
         order = stage.load.order()
-        with suppress(grpc.aio.AioRpcError):
-            await stage.load.start(node, order)
-        must(trap.sprung.is_set() and trap.caught, "no answer to a node's COMMIT was cut off")
+        await spring(stage, trap, node, order, "no answer to a node's COMMIT was cut off")
         await stage.load.place(order)
         fired += 1
     for name, participant in stage.world.participants.items():
@@ -47,9 +62,7 @@ async def swallow_commits(stage: Stage) -> tuple[int, str]:
     for _ in range(4 if stage.full else 1):
         order = stage.load.order()
         trap = node.database.trap(Trap("up", order.order_id.encode(), "hole", label="writer"))
-        with suppress(grpc.aio.AioRpcError):
-            await stage.load.start(node, order)
-        must(trap.sprung.is_set(), "no COMMIT of a node was swallowed")
+        await spring(stage, trap, node, order, "no COMMIT of a node was swallowed")
         swallowed += trap.caught
         await stage.load.place(order)
     name = stage.world.draw.choice(list(stage.world.participants))
