@@ -45,7 +45,7 @@ test-chaos: $(STAMP) ## Every quick fault class on real processes, and planted d
 	pytest --numprocesses=$(TEST_WORKERS) --dist=loadfile $(TEST_OPTIONS) $$(python -m tests.tiers test-chaos)
 
 .PHONY: chaos
-chaos: $(STAMP) ## Every fault class at full length, then a storm: 20 minutes. SEED=… plays a run again; needs root.
+chaos: $(STAMP) ## Every fault class at full length, then a storm: a quarter of an hour. SEED=… plays a run again; needs root.
 	@PYTHONPATH=.:generated python -m tests.chaos --seed $(or $(SEED),0)
 
 .PHONY: exhaust
