@@ -1,6 +1,7 @@
 """Knows which RPCs are in flight, so that a stop can wait for their ends."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
@@ -15,6 +16,7 @@ class InFlight(grpc.aio.ServerInterceptor):
 
     def __init__(self) -> None:
         self._tasks: Final[set[asyncio.Task[Any]]] = set()
+        self._last_came_s = 0.0
 
     async def intercept_service(
         self,
@@ -25,8 +27,18 @@ class InFlight(grpc.aio.ServerInterceptor):
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._last_came_s = time.monotonic()
         task.add_done_callback(self._tasks.discard)
         return await continuation(handler_call_details)
+
+    async def quiet(self, quiet_s: float, timeout_s: float) -> bool:
+        """Waits until no RPC has come for ``quiet_s``. False if callers did not leave off within ``timeout_s``."""
+        deadline_s = time.monotonic() + timeout_s
+        while (rest_s := max(self._last_came_s, deadline_s - timeout_s) + quiet_s - time.monotonic()) > 0:
+            if time.monotonic() >= deadline_s:
+                return False
+            await asyncio.sleep(min(rest_s, timeout_s))
+        return True
 
     async def ended(self, timeout_s: float) -> bool:
         """Waits until every handler has ended, ``finally`` blocks and all. False if some had not in time.

@@ -22,6 +22,11 @@ from orchestrator.rpc.settings import RpcSettings
 _ABORT_S: Final = 5.0
 """How long handlers may take to unwind once their calls were aborted."""
 
+_QUIET_S: Final = 0.1
+_QUIET_TIMEOUT_S: Final = 1.0
+"""``grpc.aio`` ends calls that reach it as it stops with a bare CANCELLED, or not at all. So callers are first told in
+words to go elsewhere, and the transport is stopped once none has come for a while, or they do not leave off."""
+
 _Status = health_pb2.HealthCheckResponse
 
 
@@ -97,6 +102,7 @@ class RpcServer:
     async def stop(self, grace_s: float | None = None) -> bool:
         """Takes no new calls, lets those in flight go on for ``grace_s``, aborts the rest and waits for their ends.
 
+        The engine has stopped by then and refuses what still comes: up to a second is spent on telling callers so.
         May be called twice. False if a handler had not ended even then.
         """
         if self._stopping is None:
@@ -106,5 +112,6 @@ class RpcServer:
 
     async def _stop(self, grace_s: float) -> bool:
         await self._health.enter_graceful_shutdown()
+        await self._in_flight.quiet(_QUIET_S, min(_QUIET_TIMEOUT_S, grace_s))
         await self._server.stop(grace_s)
         return await self._in_flight.ended(_ABORT_S)

@@ -69,6 +69,46 @@ async def test_stopping_waits_for_the_handlers_it_aborts() -> None:
             await call
 
 
+async def test_callers_that_leave_as_the_server_stops_are_all_answered() -> None:
+    """``grpc.aio`` alone ends some of the calls that come during its stop with CANCELLED and no reason."""
+    async with serving() as served:
+        told_to_leave = asyncio.Event()
+        sagas = SagaServiceStub(served.channel)
+        answered = 0
+
+        async def caller() -> None:
+            nonlocal answered
+            while not told_to_leave.is_set():
+                await sagas.GetSaga(pb.GetSagaRequest(saga_id=str(SAGA_ID)), timeout=10)
+                answered += 1
+
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            for _ in range(16):
+                tasks.create_task(caller())
+            while answered < 100:
+                await asyncio.sleep(0)
+            stopping = tasks.create_task(served.server.stop(5))
+            while answered < 200:
+                await asyncio.sleep(0)
+            told_to_leave.set()
+            assert await stopping
+
+
+async def test_a_caller_that_never_leaves_does_not_hold_the_server_up() -> None:
+    async with serving() as served:
+        sagas = SagaServiceStub(served.channel)
+
+        async def caller() -> None:
+            while True:
+                await sagas.GetSaga(pb.GetSagaRequest(saga_id=str(SAGA_ID)), timeout=10)
+
+        calling = asyncio.create_task(caller())
+        async with asyncio.timeout(10):
+            assert await served.server.stop(5)
+            with pytest.raises(grpc.aio.AioRpcError):
+                await calling
+
+
 async def test_a_call_in_flight_ends_within_the_grace() -> None:
     async with serving(max_wait_s=0.2) as served:
         served.engine.hang = True
