@@ -18,6 +18,7 @@ STORE_CALLS: Final = (
     "fence_expired",
     "find_request",
     "load",
+    "look",
     "owned",
     "pending_requests",
     "positions",

@@ -167,6 +167,18 @@ class SagaRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Sight:
+    """What one look at the store found for a node to do."""
+
+    has_died: bool
+    """Another node's lease has lapsed, or a fenced one still owns sagas."""
+    is_claimable: bool
+    """Some unowned saga is due, or has an unconsumed request."""
+    requests: tuple[SagaRequest, ...]
+    """As :meth:`RequestStore.pending_requests`."""
+
+
+@dataclass(frozen=True, slots=True)
 class MissingDefinition:
     """Live sagas that no live node can run."""
 
@@ -267,8 +279,8 @@ class LeaseStore(Protocol):
     async def owned(self, node_id: UUID) -> Sequence[UUID]:
         """Every saga that the store holds for the node: a claim whose outcome was unknown shows up here."""
 
-    async def has_claimable(self, node_id: UUID, definition_ids: Sequence[int]) -> bool:
-        """Cheap check whether a claim would find anything."""
+    async def look(self, node_id: UUID, definition_ids: Sequence[int]) -> Sight:
+        """All that a node looks for when it has nothing to do, at the price of one statement."""
 
     async def missing_definitions(self) -> Sequence[MissingDefinition]:
         """Live sagas whose definition no live node has loaded."""

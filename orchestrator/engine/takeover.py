@@ -129,10 +129,11 @@ class Takeover:
         if self._check_owned or now_s - self._owned_checked_s >= OWNED_INTERVAL_S:
             self._check_owned, self._owned_checked_s = False, now_s
             await self._adopt(node_id, list(await self._store.owned(node_id)))
-        fenced = await self._store.fence_expired(node_id)
-        if fenced or await self._store.has_claimable(node_id, self._definition_ids):
+        seen = await self._store.look(node_id, self._definition_ids)
+        self._host.give_requests(list(seen.requests))
+        fenced = await self._store.fence_expired(node_id) if seen.has_died else ()
+        if fenced or seen.is_claimable:
             await self._claim(node_id, list(fenced))
-        self._host.give_requests(list(await self._store.pending_requests(node_id)))
         await self._tidy()
 
     async def _claim(self, node_id: UUID, nodes: list[UUID]) -> None:

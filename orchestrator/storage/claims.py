@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from orchestrator.engine.ports import NodeFenced
+from orchestrator.engine.ports import NodeFenced, SagaRequest, Sight
 from orchestrator.storage.connections import Connected
 from orchestrator.storage.rows import SAGA_CLAIMED
 
@@ -94,18 +94,32 @@ SELECT
 # saga_owner.
 OWNED: Final = "SELECT saga_id FROM saga WHERE owner = $1 ORDER BY saga_id"
 
+# What an idle node costs: this, once a poll. As many leases as nodes; saga_owner, once for each fence of the last day;
 # saga_due; saga_request_waiting, then saga_pkey.
-HAS_CLAIMABLE: Final = """
+LOOK: Final = """
 SELECT
+    EXISTS (SELECT FROM node WHERE lease_expires_at < clock_timestamp() AND node_id <> $1)
+    OR EXISTS (
+        SELECT FROM node_fence f
+        WHERE f.fenced_at IS NOT NULL AND EXISTS (SELECT FROM saga s WHERE s.owner = f.node_id)
+    ) AS has_died,
     EXISTS (
-        SELECT FROM unnest($1::integer[]) AS loaded (definition_id)
+        SELECT FROM unnest($2::integer[]) AS loaded (definition_id)
         JOIN saga s ON s.definition_id = loaded.definition_id AND s.wake_at <= statement_timestamp()
     )
     OR EXISTS (
         SELECT FROM saga_request r JOIN saga s USING (saga_id)
         WHERE r.consumed_seq IS NULL
-            AND s.owner IS NULL AND s.ended_at IS NULL AND s.definition_id = ANY ($1::integer[])
-    )
+            AND s.owner IS NULL AND s.ended_at IS NULL AND s.definition_id = ANY ($2::integer[])
+    ) AS is_claimable,
+    mine.numbers, mine.saga_ids, mine.kinds
+FROM (
+    SELECT
+        array_agg(r.number ORDER BY r.number) AS numbers,
+        array_agg(r.saga_id ORDER BY r.number) AS saga_ids,
+        array_agg(r.kind ORDER BY r.number) AS kinds
+    FROM saga_request r JOIN saga s USING (saga_id) WHERE r.consumed_seq IS NULL AND s.owner = $1
+) AS mine
 """
 
 
@@ -138,7 +152,10 @@ class Claims(Connected):
         async with self._connections.pooled("reading what the node owns") as connection:
             return [row["saga_id"] for row in await connection.fetch(OWNED, node_id)]
 
-    async def has_claimable(self, node_id: UUID, definition_ids: Sequence[int]) -> bool:
-        """See ``LeaseStore.has_claimable``. Looks at unowned sagas; the same for every node with these definitions."""
-        async with self._connections.pooled("looking for sagas to claim") as connection:
-            return bool(await connection.fetchval(HAS_CLAIMABLE, definition_ids))
+    async def look(self, node_id: UUID, definition_ids: Sequence[int]) -> Sight:
+        """See ``LeaseStore.look``."""
+        async with self._connections.pooled("looking for something to do") as connection:
+            row = await connection.fetchrow(LOOK, node_id, definition_ids)
+        assert row is not None, "the statement always yields one row"
+        waiting = zip(row["numbers"] or (), row["saga_ids"] or (), row["kinds"] or (), strict=True)
+        return Sight(row["has_died"], row["is_claimable"], tuple(SagaRequest(*each) for each in waiting))

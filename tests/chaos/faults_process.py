@@ -17,7 +17,7 @@ from tests.chaos.world import LEASE_TTL_S, Actor
 
 DEATH_S = 25.0
 AT_START = ("store.register_node",)
-AT_TAKEOVER = ("store.claim", "store.load", "store.fence_expired")
+AT_TAKEOVER = ("store.claim", "store.load", "store.fence_expired", "store.pending_requests")
 SHORT_POINTS = 6
 PIVOT_FAILS = ",".join(f"action.received=error@{hit}" for hit in (2, 3, 4))
 """In a payment service that serves one saga: it answers the authorisation, and no attempt of the capture."""

@@ -38,11 +38,11 @@ async def test_a_released_saga_is_claimed_when_it_is_due(world: World) -> None:
     await world.release(node, due, PAST_US)
     await world.release(node, later, LATER_US)
     await world.release(node, never, None)
-    assert await world.store.has_claimable(other, [world.definition_id])
-    assert not await world.store.has_claimable(other, [world.definition_id + 1])
+    assert (await world.store.look(other, [world.definition_id])).is_claimable
+    assert not (await world.store.look(other, [world.definition_id + 1])).is_claimable
     assert await world.claim(other, definition_ids=[world.definition_id + 1]) == set()
     assert await world.claim(other) == {due.saga_id}
-    assert not await world.store.has_claimable(other, [world.definition_id])
+    assert not (await world.store.look(other, [world.definition_id])).is_claimable
     row = await world.saga(due)
     assert (row["wake_at"], row["stale_claims"], row["epoch"]) == (None, 0, 2)
 
@@ -120,7 +120,7 @@ async def test_a_stuck_saga_is_claimed_for_a_request_alone(world: World) -> None
     assert await world.store.commit(node, Batch(checkpoints=(checkpoint(saga, 2, SagaStatus.STUCK),)))
     assert await world.claim(node) == set()
     await world.store.add_request(saga.saga_id, "local", "c-1", "cancel")
-    assert await world.store.has_claimable(node, [world.definition_id])
+    assert (await world.store.look(node, [world.definition_id])).is_claimable
     assert await world.claim(node) == {saga.saga_id}
     assert (await world.saga(saga))["state"] == SagaStatus.STUCK
 
@@ -184,4 +184,4 @@ async def test_live_sagas_that_no_live_node_can_run_are_named(world: World) -> N
 async def test_an_empty_store_has_nothing_to_claim(world: World, suspects: bool) -> None:
     node = await world.node()
     assert await world.claim(node, suspects=suspects) == set()
-    assert not await world.store.has_claimable(node, [world.definition_id])
+    assert not (await world.store.look(node, [world.definition_id])).is_claimable

@@ -26,13 +26,17 @@ async def test_only_lapsed_nodes_are_fenced_and_named_while_they_own_sagas(world
     alive, dead, idle, asking = [await world.node() for _ in range(4)]
     await world.start(alive)
     (saga,) = await world.start(dead)
+    assert not (await world.store.look(asking, [])).has_died
     await world.lapse(dead)
     await world.lapse(idle)
     await world.lapse(asking)
+    assert (await world.store.look(asking, [])).has_died, "leases have lapsed"
     assert await world.store.fence_expired(asking) == [dead]
     assert await world.store.fence_expired(asking) == [dead]
+    assert (await world.store.look(asking, [])).has_died, "its sagas are left"
     await world.claim(alive, dead)
     assert await world.store.fence_expired(asking) == []
+    assert not (await world.store.look(asking, [])).has_died
     for fenced in (dead, idle):
         with pytest.raises(NodeFenced):
             await world.store.commit(fenced, Batch())
@@ -67,7 +71,7 @@ async def test_releasing_a_node_sets_its_sagas_free_at_once(world: World) -> Non
     assert await world.store.release_node(leaving) == 3
     assert await world.store.release_node(leaving) == 0
     assert await world.store.owned(leaving) == []
-    assert await world.store.has_claimable(staying, [world.definition_id])
+    assert (await world.store.look(staying, [world.definition_id])).is_claimable
     assert await world.claim(staying) == {saga.saga_id for saga in sagas}
     (stored,) = await world.store.load([sagas[0].saga_id])
     assert stored.journal[-1].attributes == b"released"

@@ -26,10 +26,10 @@ async def test_a_request_is_stored_once_for_its_id(world: World) -> None:
     assert len(set(numbers)) == 1
     other = await world.store.add_request(saga.saga_id, "someone", "c-1", "cancel")
     assert other > numbers[0]
-    assert await world.store.pending_requests(node) == [
-        SagaRequest(numbers[0], saga.saga_id, "cancel"),
-        SagaRequest(other, saga.saga_id, "cancel"),
-    ]
+    waiting = await world.store.pending_requests(node)
+    assert waiting == [SagaRequest(numbers[0], saga.saga_id, "cancel"), SagaRequest(other, saga.saga_id, "cancel")]
+    assert (await world.store.look(node, [])).requests == tuple(waiting)
+    assert (await world.store.look(uuid4(), [])).requests == ()
     assert await world.store.pending_requests(uuid4()) == []
 
 
@@ -103,7 +103,7 @@ async def test_a_request_that_an_ended_saga_never_took_waits_for_nobody(world: W
     await world.store.add_request(saga.saga_id, "local", "c-1", "cancel")
     await world.store.commit(node, Batch(checkpoints=(checkpoint(saga, 2, SagaStatus.COMPLETED),)))
     assert await world.store.pending_requests(node) == []
-    assert not await world.store.has_claimable(node, [world.definition_id])
+    assert not (await world.store.look(node, [world.definition_id])).is_claimable
     assert await world.claim(node) == set()
     (live,) = await world.start(node)
     kept = await world.store.add_request(live.saga_id, "local", "c-2", "cancel")

@@ -18,6 +18,7 @@ from orchestrator.engine.ports import (
     RequestReused,
     SagaEnded,
     SagaRequest,
+    Sight,
     StoredEntry,
     TooManyRequests,
 )
@@ -144,6 +145,11 @@ class Database(Ownership):
         """See ``RequestStore.pending_requests``."""
         mine = [request for request in self.waiting.values() if request.saga.owner == node_id]
         return [SagaRequest(request.number, request.saga.saga_id, request.kind) for request in mine]
+
+    def look(self, node_id: UUID, definition_ids: Sequence[int]) -> Sight:
+        """See ``LeaseStore.look``."""
+        requests = tuple(self.pending_requests(node_id))
+        return Sight(self.has_died(node_id), self.has_claimable(definition_ids), requests)
 
     def request_outcome(self, saga_id: UUID, number: int) -> StoredEntry | None:
         """See ``RequestStore.request_outcome``."""

@@ -130,8 +130,15 @@ class Ownership(Tables):
         """See ``LeaseStore.owned``."""
         return sorted(self.owners.get(node_id, ()))
 
+    def has_died(self, node_id: UUID) -> bool:
+        """Whether another node's lease has lapsed, or a fenced one still owns sagas."""
+        now_us = self.now_us()
+        if any(other != node_id and node.lease_expires_us < now_us for other, node in self.nodes.items()):
+            return True
+        return any(fenced_us is not None and self.owners.get(other) for other, fenced_us in self.fences.items())
+
     def has_claimable(self, definition_ids: Sequence[int]) -> bool:
-        """See ``LeaseStore.has_claimable``."""
+        """Whether some unowned saga is due, or has a request."""
         now_us = self.now_us()
         if any(s.definition_id in definition_ids and (s.wake_at_us or 0) <= now_us for s in self.due.values()):
             return True

@@ -14,6 +14,7 @@ from orchestrator.engine.ports import (
     RowState,
     SagaFilter,
     SagaRequest,
+    Sight,
     StoredEntry,
     StoredSaga,
 )
@@ -155,9 +156,9 @@ class SimulatedStore:
         """See ``LeaseStore.owned``."""
         return await self._link.ask("owned", lambda: self._database.owned(node_id))
 
-    async def has_claimable(self, _node_id: UUID, definition_ids: Sequence[int]) -> bool:
-        """See ``LeaseStore.has_claimable``."""
-        return await self._link.ask("has_claimable", lambda: self._database.has_claimable(definition_ids))
+    async def look(self, node_id: UUID, definition_ids: Sequence[int]) -> Sight:
+        """See ``LeaseStore.look``."""
+        return await self._link.ask("look", lambda: self._database.look(node_id, definition_ids))
 
     async def missing_definitions(self) -> Sequence[MissingDefinition]:
         """See ``LeaseStore.missing_definitions``."""

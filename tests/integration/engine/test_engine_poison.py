@@ -158,7 +158,7 @@ async def test_an_epoch_that_participants_dispute_is_not_tried_for_ever(rig: Rig
 
 async def test_a_service_that_meets_a_defect_begins_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     node = await rig.node()
-    for name in ("positions", "pending_requests", "renew"):
+    for name in ("positions", "look", "renew"):
         failed = asyncio.Event()
 
         async def fail(*_args: Any, failed: asyncio.Event = failed) -> Any:
