@@ -70,6 +70,13 @@ class TimerFired:
 
 
 @dataclass(frozen=True, slots=True)
+class StepUnblocked:
+    """What a blocked step waits for is there again, before its timer came due."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class DeadlineReached:
     """The saga's deadline came."""
 
@@ -89,6 +96,7 @@ Input = (
     | StepSettled
     | BuildFailed
     | TimerFired
+    | StepUnblocked
     | DeadlineReached
     | CancelRequested
 )

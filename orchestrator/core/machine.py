@@ -150,6 +150,12 @@ def _timer_fired(move: Move, given: given_.TimerFired) -> None:
     move.touch(given.step, in_flight=None, timer_us=None)
 
 
+def _step_unblocked(move: Move, given: given_.StepUnblocked) -> None:
+    step = move.state.steps[given.step]
+    if step.blocked is not None and step.timer_us is not None:
+        move.issue(given.step, _PHASE_OF[step.status])
+
+
 def _deadline_reached(move: Move, _given: given_.DeadlineReached) -> None:
     if move.now_us < move.state.deadline_us or move.state.deadline_noted:
         return
@@ -183,6 +189,13 @@ def _ignore(_move: Move, _given: Input) -> None:
     """Late, or twice, or about something already decided."""
 
 
+_PHASE_OF: Final = {
+    StepStatus.RUNNING: Phase.ACTION,
+    StepStatus.UNKNOWN: Phase.SETTLE,
+    StepStatus.COMPENSATING: Phase.COMPENSATION,
+}
+"""Which call of a step is blocked."""
+
 _PENDING: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.Begun: _begin,
 }
@@ -193,6 +206,7 @@ _RUNNING: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.StepSettled: _step_settled,
     given_.BuildFailed: _build_failed,
     given_.TimerFired: _timer_fired,
+    given_.StepUnblocked: _step_unblocked,
     given_.DeadlineReached: _deadline_reached,
     given_.CancelRequested: _cancel,
 }
@@ -203,6 +217,7 @@ _COMPENSATING: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.StepSettled: _ignore,
     given_.BuildFailed: _build_failed,
     given_.TimerFired: _timer_fired,
+    given_.StepUnblocked: _step_unblocked,
     given_.DeadlineReached: _ignore,
     given_.CancelRequested: _cancel_again,
 }
@@ -213,6 +228,7 @@ _STUCK: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.StepSettled: _ignore,
     given_.BuildFailed: _ignore,
     given_.TimerFired: _ignore,
+    given_.StepUnblocked: _ignore,
     given_.DeadlineReached: _ignore,
     given_.CancelRequested: _refuse_cancel,
 }
@@ -222,6 +238,7 @@ _ENDED: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.StepSettled: _ignore,
     given_.BuildFailed: _ignore,
     given_.TimerFired: _ignore,
+    given_.StepUnblocked: _ignore,
     given_.DeadlineReached: _ignore,
     given_.CancelRequested: _ignore,
 }

@@ -103,12 +103,13 @@ def _try_again(move: Move, given: AttemptEnded) -> None:
     )
 
 
-def block_step(move: Move, index: int, phase: Phase, failure: Failure) -> None:
+def block_step(move: Move, index: int, phase: Phase, failure: Failure, retry_after_us: int = 0) -> None:
     """The step waits for something outside the saga. Recorded once: a block of days must not fill the journal.
 
     Once for each owner, though: an answer shows that the saga does not kill its nodes, whatever those before died of.
     """
-    at_us = move.now_us + int(move.policy.blocked_retry_s * US)
+    delay_us = max(int(move.policy.blocked_retry_s * US), min(retry_after_us, MAX_RETRY_AFTER_US))
+    at_us = move.now_us + delay_us
     blocked = move.state.steps[index].blocked
     if blocked is None or blocked.reason != failure.reason or move.state.stale_claims:
         move.record(ev.StepBlocked(index, phase, failure, at_us))
@@ -117,7 +118,7 @@ def block_step(move: Move, index: int, phase: Phase, failure: Failure) -> None:
 
 
 def _blocked(move: Move, given: AttemptEnded) -> None:
-    block_step(move, given.step, given.phase, _failure(given))
+    block_step(move, given.step, given.phase, _failure(given), given.retry_after_us or 0)
 
 
 def _superseded(move: Move, given: AttemptEnded) -> None:

@@ -99,6 +99,8 @@ def _inputs(state: SagaState) -> Iterator[Input]:
     for index, step in enumerate(state.steps):
         if step.timer_us is not None:
             yield given.TimerFired(index)
+            if step.blocked is not None:
+                yield given.StepUnblocked(index)
         if step.in_flight is None:
             continue
         attempts = step.compensation_attempts if step.in_flight is Phase.COMPENSATION else step.attempts

@@ -7,7 +7,7 @@ from orchestrator.core.backoff import CorePolicy
 from orchestrator.core.definition import RetryPolicy
 from orchestrator.core.effects import Invoke, SetTimer
 from orchestrator.core.events import Failure, Phase
-from orchestrator.core.inputs import BuildFailed, StepSettled, TimerFired
+from orchestrator.core.inputs import BuildFailed, CancelRequested, StepSettled, StepUnblocked, TimerFired
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.state import SagaStatus, StepStatus
 from tests.unit.core.build import NO, SECOND, Node, P, Play, Q, R, saga
@@ -155,6 +155,39 @@ def test_a_busy_answer_without_a_delay_spends_an_attempt() -> None:
     play = Play(saga(Node("a")))
     play.spend("a", Outcome.BUSY)
     assert play.said()[:2] == ["StepUnknown a", "CompensationStarted a"]
+
+
+def test_a_blocked_step_is_called_as_soon_as_what_it_waits_for_is_there() -> None:
+    play = Play(saga(Node("a"), Node("b", P, "a")))
+    play.ends("a", Outcome.MISCONFIGURED, failure=DENIED)
+    assert play.give(StepUnblocked(0), after_s=1).effects == (Invoke(0, Phase.ACTION, 1),)
+    assert play.give(StepUnblocked(0)).effects == (), "it is on its way"
+    play.ends("a")
+    play.spend("b")
+    play.ends("b", Outcome.MISCONFIGURED, failure=DENIED)
+    assert play.give(StepUnblocked(1)).effects == (Invoke(1, Phase.SETTLE, 4),)
+
+
+def test_a_blocked_undo_is_called_as_soon_as_what_it_waits_for_is_there() -> None:
+    play = Play(saga(Node("a"), Node("b", after="a")))
+    play.ends("a")
+    play.ends("b", Outcome.MISCONFIGURED, failure=DENIED)
+    play.give(CancelRequested(1))
+    play.ends("b", Outcome.MISCONFIGURED, failure=DENIED)
+    assert play.give(StepUnblocked(1)).effects == (Invoke(1, Phase.COMPENSATION, 1),)
+
+
+def test_a_step_that_waits_for_its_next_attempt_is_not_hurried() -> None:
+    play = Play(saga(Node("a")))
+    play.ends("a", Outcome.UNKNOWN)
+    assert play.give(StepUnblocked(0)).effects == ()
+
+
+def test_a_block_lasts_as_long_as_it_is_said_to_and_no_shorter_than_usual() -> None:
+    for said_s, lasts_s in ((1.0, 15.0), (40.0, 40.0), (1e9, 3600.0)):
+        play = Play(saga(Node("a")))
+        play.ends("a", Outcome.MISCONFIGURED, failure=DENIED, retry_after_s=said_s)
+        assert play.step("a").timer_us == play.now_us + int(lasts_s * SECOND)
 
 
 def test_a_blocked_step_is_recorded_once_and_spends_nothing() -> None:

@@ -18,6 +18,7 @@ from orchestrator.core.inputs import (
     Input,
     Resumed,
     StepSettled,
+    StepUnblocked,
     TimerFired,
 )
 from orchestrator.core.machine import TABLE, ImpossibleInputError, advance
@@ -45,6 +46,7 @@ SAMPLES: dict[type, list[Input]] = {
     ],
     BuildFailed: [BuildFailed(step, phase, FAILURE) for step, phase in product((0, 1), Phase)],
     TimerFired: [TimerFired(0), TimerFired(1)],
+    StepUnblocked: [StepUnblocked(0), StepUnblocked(1)],
     DeadlineReached: [DeadlineReached()],
     CancelRequested: [CancelRequested(1)],
 }
@@ -58,6 +60,7 @@ AttemptCancelled  -        moves    moves         ignored  ignored    ignored   
 StepSettled       -        moves    ignored       ignored  ignored    ignored      ignored
 BuildFailed       -        moves    moves         ignored  ignored    ignored      ignored
 TimerFired        -        moves    moves         ignored  ignored    ignored      ignored
+StepUnblocked     -        moves    moves         ignored  ignored    ignored      ignored
 DeadlineReached   -        moves    ignored       ignored  ignored    ignored      ignored
 CancelRequested   -        moves    answers       refuses  ignored    ignored      ignored
 """
@@ -183,6 +186,8 @@ def late_or_twice(play: Play, given: Input) -> bool:
             return play.state.steps[index].in_flight is not Phase.SETTLE
         case TimerFired(step=index):
             return play.state.steps[index].timer_us is None
+        case StepUnblocked(step=index):
+            return play.state.steps[index].blocked is None or play.state.steps[index].timer_us is None
         case DeadlineReached():
             return play.state.deadline_noted or play.now_us < play.state.deadline_us
     return False
