@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -35,12 +36,19 @@ class Node:
     """One orchestrator process. ``stop`` may be called twice, and after a ``start`` that failed."""
 
     def __init__(
-        self, settings: Settings, database_url: str, *, wrap_store: Callable[[Store], Store] = lambda store: store
+        self,
+        settings: Settings,
+        database_url: str,
+        *,
+        shares_port: bool = False,
+        wrap_store: Callable[[Store], Store] = lambda store: store,
     ) -> None:
         """Needs a running event loop. Raises ``DefinitionErrors`` with everything that is wrong with the definitions.
 
-        ``wrap_store`` lets tests stand between the engine and the store.
+        ``shares_port``: other processes listen on the port as well. ``wrap_store`` lets tests stand between the engine
+        and the store.
         """
+        self._shares_port = shares_port
         self._registry: Registry = load_modules(settings.definitions)
         self._store = PostgresStore(settings.storage(database_url))
         store = wrap_store(self._store)
@@ -58,9 +66,10 @@ class Node:
             sources=Sources(time.monotonic),
             on_health=self._health_changed,
         )
-        self._server = RpcServer(settings.rpc(), self._engine, store, self._registry)
+        self._server = RpcServer(replace(settings.rpc(), reuse_port=shares_port), self._engine, store, self._registry)
         self._unreachable = sorted(_called_services(self._registry) - set(settings.participants))
         self._health_task: asyncio.Task[None] | None = None
+        self._is_healthy = False
         self.port = 0
 
     @property
@@ -71,9 +80,18 @@ class Node:
     async def start(self) -> int:
         """Binds the port first, so that health answers, then joins the cluster; returns the bound port.
 
-        Waits for a database that is away. Raises ``SchemaUnknown`` and ``DefinitionChanged``.
+        A shared port is bound last: until then its callers reach the other processes. Waits for a database that is
+        away. Raises ``SchemaUnknown`` and ``DefinitionChanged``.
         """
-        self.port = await self._server.start()
+        if not self._shares_port:
+            self.port = await self._server.start()
+        await self._join()
+        if self._shares_port:
+            self.port = await self._server.start()
+            self._health_changed(self._is_healthy)  # it was told while nobody could hear it
+        return self.port
+
+    async def _join(self) -> None:
         delay_s = FIRST_RETRY_S
         while True:
             try:
@@ -86,7 +104,6 @@ class Node:
                 delay_s = min(delay_s * 2, LAST_RETRY_S)
         for service in self._unreachable:
             log.warning("participant_without_address", service=service, what="its steps are blocked until it has one")
-        return self.port
 
     async def stop(self) -> None:
         """Hands the sagas over, then lets the calls in flight end, then closes what is open."""
@@ -97,6 +114,7 @@ class Node:
 
     def _health_changed(self, healthy: bool) -> None:
         previous = self._health_task
+        self._is_healthy = healthy
 
         async def tell() -> None:
             if previous is not None:

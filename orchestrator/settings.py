@@ -106,6 +106,8 @@ class Settings(BaseSettings):
 
     node_name: str = "node"
     listen_address: str = "127.0.0.1:7233"
+    workers: int = Field(default=1, ge=1, le=256)
+    """Processes that share the port, each a node of its own."""
     allow_insecure: bool = False
     reflection: bool = False
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")

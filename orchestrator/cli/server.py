@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Annotated, Final
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from typing import Annotated, Any, Final
 
 import asyncpg
 import structlog
@@ -18,6 +20,8 @@ from sqlalchemy.exc import DBAPIError
 from contracts.starting import EXIT_CODE, StartError, explain_bind, explain_database, read_settings
 from migrations.runner import grant, upgrade
 from orchestrator.app import Node
+from orchestrator.cli.shared_port import held_port
+from orchestrator.cli.workers import SCHEMA_EXIT_CODE, Served, Worker, WrongStartError, supervise
 from orchestrator.definitions.errors import DefinitionErrors
 from orchestrator.engine.ports import DefinitionChanged, SchemaUnknown
 from orchestrator.settings import PREFIX, Settings
@@ -30,6 +34,10 @@ log = structlog.get_logger(__name__)
 
 CHAIN: Final = "orchestrator"
 DATABASE: Final = "DATABASE_URL"
+ADDRESS: Final = f"{PREFIX}LISTEN_ADDRESS"
+WORKER: Final = ("-m", "orchestrator.cli.server", "work")
+STOP_MARGIN_S: Final = 30.0
+"""What a worker may take to end beside its graces."""
 
 
 @contextmanager
@@ -51,34 +59,41 @@ def _settings() -> Settings:
 
 
 @app.command()
-def serve() -> None:
+def serve(
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=256, help=f"Processes that share the port; else {PREFIX}WORKERS, or 1.")
+    ] = None,
+) -> None:
     """Serve until SIGTERM or SIGINT. Prints one line of JSON once it serves."""
     with _start_errors():
         settings = _settings()
-        try:
-            if settings.database_url is not None:
-                uvloop.run(_serve(settings, settings.database_url.get_secret_value()))
+        count = settings.workers if workers is None else workers
+        with _database(settings) as database_url:
+            if count > 1:
+                _supervise(settings, database_url, count)
             else:
-                _serve_embedded(settings)
-        except DefinitionErrors as errors:
-            raise StartError("\n".join(str(fault) for fault in errors.faults)) from errors
-        except RuntimeError as error:
-            told = explain_bind(error, f"{PREFIX}LISTEN_ADDRESS", settings.listen_address)
-            if told is None:
-                raise
-            raise StartError(told) from error
-        except (asyncpg.PostgresError, asyncpg.ClientConfigurationError) as error:
-            told = explain_database(error, DATABASE)
-            if told is None:
-                raise
-            raise StartError(told) from error
-        except (SchemaUnknown, DefinitionChanged) as error:
-            typer.echo(str(error), err=True)
-            raise typer.Exit(3) from None
+                _run(settings, database_url, is_worker=False)
 
 
-def _serve_embedded(settings: Settings) -> None:
-    """The embedded server's database is this program's own: it is migrated without asking."""
+@app.command(hidden=True)
+def work() -> None:
+    """One of several workers: shares the port, and also ends when its standard input does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the supervisor, which passes it on
+    with _start_errors():
+        settings = _settings()
+        assert settings.database_url is not None, "the supervisor names the database"
+        _run(settings, settings.database_url.get_secret_value(), is_worker=True)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[str]:
+    """The URL of the database to use; an embedded server runs until the block ends.
+
+    The embedded server's database is this program's own: it is migrated without asking.
+    """
+    if settings.database_url is not None:
+        yield settings.database_url.get_secret_value()
+        return
     from orchestrator.local.databases import provide  # noqa: PLC0415  (needs the optional extra `local`)
     from orchestrator.local.postgres import EmbeddedPostgres, PostgresStartError  # noqa: PLC0415  (as above)
 
@@ -88,28 +103,82 @@ def _serve_embedded(settings: Settings) -> None:
     except (OSError, PostgresStartError, ImportError) as error:
         raise StartError(f"{PREFIX}DATA_DIRECTORY: no embedded PostgreSQL in {server.directory}: {error}") from error
     with server:
-        database = asyncio.run(provide(server, CHAIN))
-        uvloop.run(_serve(settings, database.url))
+        yield asyncio.run(provide(server, CHAIN)).url
 
 
-async def _serve(settings: Settings, database_url: str) -> None:
+def _supervise(settings: Settings, database_url: str, count: int) -> None:
+    """Exits with a worker's own code if it was told something wrong, with 1 if one did not end cleanly."""
+    with ExitStack() as stack:
+        try:
+            address = stack.enter_context(held_port(settings.listen_address))
+        except (OSError, ValueError) as error:
+            raise StartError(f"{ADDRESS}: workers cannot share {settings.listen_address}: {error}") from error
+        environments = [_environment(settings, database_url, address, number + 1) for number in range(count)]
+        stop_timeout_s = 2 * settings.drain_grace_s + settings.shutdown_grace_s + STOP_MARGIN_S
+        try:
+            ended_cleanly = asyncio.run(_run_workers(address, environments, stop_timeout_s))
+        except WrongStartError as error:
+            raise typer.Exit(error.code) from None
+    if not ended_cleanly:
+        raise typer.Exit(1)
+
+
+async def _run_workers(address: str, environments: list[dict[str, str]], stop_timeout_s: float) -> bool:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    node = Node(settings, database_url)
+
+    def announce(served: list[Served]) -> None:
+        _announce({"event": "serving", "address": address, "workers": [asdict(each) for each in served]})
+
+    workers = [Worker(number + 1, WORKER, environment) for number, environment in enumerate(environments)]
+    return await supervise(workers, announce, stopping=stopping, stop_timeout_s=stop_timeout_s)
+
+
+def _environment(settings: Settings, database_url: str, address: str, number: int) -> dict[str, str]:
+    return {
+        f"{PREFIX}{DATABASE}": database_url,
+        ADDRESS: address,
+        f"{PREFIX}NODE_NAME": f"{settings.node_name}-{number}",
+    }
+
+
+def _run(settings: Settings, database_url: str, *, is_worker: bool) -> None:
+    """One node in this process."""
+    try:
+        uvloop.run(_serve(settings, database_url, is_worker=is_worker))
+    except DefinitionErrors as errors:
+        raise StartError("\n".join(str(fault) for fault in errors.faults)) from errors
+    except RuntimeError as error:
+        told = explain_bind(error, ADDRESS, settings.listen_address)
+        if told is None:
+            raise
+        raise StartError(told) from error
+    except (asyncpg.PostgresError, asyncpg.ClientConfigurationError) as error:
+        told = explain_database(error, DATABASE)
+        if told is None:
+            raise
+        raise StartError(told) from error
+    except (SchemaUnknown, DefinitionChanged) as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(SCHEMA_EXIT_CODE) from None
+
+
+async def _serve(settings: Settings, database_url: str, *, is_worker: bool) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM,) if is_worker else (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    if is_worker:
+        _on_end_of_input(stopping.set)
+    node = Node(settings, database_url, shares_port=is_worker)
     starting = asyncio.create_task(node.start())
     asked_to_stop = asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait({starting, asked_to_stop}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             host = settings.listen_address.rpartition(":")[0]
-            announcement = {
-                "event": "serving",
-                "address": f"{host}:{starting.result()}",
-                "node_id": str(node.engine.node_id),
-            }
-            sys.stdout.write(json.dumps(announcement) + "\n")
-            sys.stdout.flush()
+            port = starting.result()
+            _announce({"event": "serving", "address": f"{host}:{port}", "node_id": str(node.engine.node_id)})
             await stopping.wait()
     finally:
         starting.cancel()
@@ -117,6 +186,24 @@ async def _serve(settings: Settings, database_url: str) -> None:
         await asyncio.gather(starting, asked_to_stop, return_exceptions=True)
         await node.stop()
         log.info("stopped")
+
+
+def _announce(what: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(what) + "\n")
+    sys.stdout.flush()
+
+
+def _on_end_of_input(stop: Callable[[], None]) -> None:
+    """Calls ``stop`` once nobody holds the other end of standard input: whoever started this process has died."""
+    loop = asyncio.get_running_loop()
+    number = sys.stdin.fileno()
+
+    def read() -> None:
+        if not os.read(number, 1024):
+            loop.remove_reader(number)
+            stop()
+
+    loop.add_reader(number, read)
 
 
 @app.command()
