@@ -28,7 +28,7 @@ from saga.v1 import options_pb2 as saga_dot_v1_dot_options__pb2
 from saga.v1 import saga_pb2 as saga_dot_v1_dot_saga__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16orders/v1/orders.proto\x12\torders.v1\x1a\x19\x63ommerce/v1/address.proto\x1a\x17\x63ommerce/v1/money.proto\x1a\x15saga/v1/options.proto\x1a\x12saga/v1/saga.proto\"V\n\tOrderLine\x12,\n\x03sku\x18\x01 \x01(\tB\x1f\xa2\xce\x18\x1b\x08\x01\"\x17[A-Z0-9][A-Z0-9-]{1,31}\x12\x1b\n\x08quantity\x18\x02 \x01(\x05\x42\t\xa2\xce\x18\x05(\x01\x30\x90N\"\xff\x02\n\x11PlaceOrderRequest\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xa2\xce\x18\x05\x08\x01\x18\x80\x01\x12\x1a\n\x12return_immediately\x18\x02 \x01(\x08\x12\x1a\n\x08order_id\x18\x03 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1d\n\x0b\x63ustomer_id\x18\x04 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1e\n\x0cwarehouse_id\x18\x05 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18 \x12\x32\n\x05lines\x18\x06 \x03(\x0b\x32\x14.orders.v1.OrderLineB\r\xa2\xce\x18\t8\x01@dJ\x03sku\x12)\n\x05total\x18\x07 \x01(\x0b\x32\x12.commerce.v1.MoneyB\x06\xa2\xce\x18\x02\x08\x01\x12\x35\n\x0epayment_method\x18\x08 \x01(\tB\x1d\xa2\xce\x18\x19\x08\x01\"\x15pm_[A-Za-z0-9_]{1,60}\x12-\n\x07ship_to\x18\t \x01(\x0b\x32\x14.commerce.v1.AddressB\x06\xa2\xce\x18\x02\x08\x01\x12\x0f\n\x07\x65xpress\x18\n \x01(\x08\"\xa2\x01\n\x12PlaceOrderResponse\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12!\n\x05state\x18\x02 \x01(\x0e\x32\x12.saga.v1.SagaState\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12\x12\n\npayment_id\x18\x04 \x01(\t\x12\x13\n\x0bshipment_id\x18\x05 \x01(\t\x12\x17\n\x0ftracking_number\x18\x06 \x01(\t2l\n\x0cOrderService\x12\\\n\nPlaceOrder\x12\x1c.orders.v1.PlaceOrderRequest\x1a\x1d.orders.v1.PlaceOrderResponse\"\x11\x92\xce\x18\r\n\x0bplace-orderb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16orders/v1/orders.proto\x12\torders.v1\x1a\x19\x63ommerce/v1/address.proto\x1a\x17\x63ommerce/v1/money.proto\x1a\x15saga/v1/options.proto\x1a\x12saga/v1/saga.proto\"V\n\tOrderLine\x12,\n\x03sku\x18\x01 \x01(\tB\x1f\xa2\xce\x18\x1b\x08\x01\"\x17[A-Z0-9][A-Z0-9-]{1,31}\x12\x1b\n\x08quantity\x18\x02 \x01(\x05\x42\t\xa2\xce\x18\x05(\x01\x30\x90N\"\x83\x03\n\x11PlaceOrderRequest\x12\x1d\n\nrequest_id\x18\x01 \x01(\tB\t\xa2\xce\x18\x05\x08\x01\x18\x80\x01\x12\x1a\n\x12return_immediately\x18\x02 \x01(\x08\x12\x1a\n\x08order_id\x18\x03 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1d\n\x0b\x63ustomer_id\x18\x04 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1e\n\x0cwarehouse_id\x18\x05 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18 \x12\x32\n\x05lines\x18\x06 \x03(\x0b\x32\x14.orders.v1.OrderLineB\r\xa2\xce\x18\t8\x01@dJ\x03sku\x12)\n\x05total\x18\x07 \x01(\x0b\x32\x12.commerce.v1.MoneyB\x06\xa2\xce\x18\x02\x08\x01\x12\x39\n\x0epayment_method\x18\x08 \x01(\tB!\xa2\xce\x18\x19\x08\x01\"\x15pm_[A-Za-z0-9_]{1,60}\xa8\xce\x18\x01\x12-\n\x07ship_to\x18\t \x01(\x0b\x32\x14.commerce.v1.AddressB\x06\xa2\xce\x18\x02\x08\x01\x12\x0f\n\x07\x65xpress\x18\n \x01(\x08\"\xa2\x01\n\x12PlaceOrderResponse\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12!\n\x05state\x18\x02 \x01(\x0e\x32\x12.saga.v1.SagaState\x12\x16\n\x0ereservation_id\x18\x03 \x01(\t\x12\x12\n\npayment_id\x18\x04 \x01(\t\x12\x13\n\x0bshipment_id\x18\x05 \x01(\t\x12\x17\n\x0ftracking_number\x18\x06 \x01(\t2l\n\x0cOrderService\x12\\\n\nPlaceOrder\x12\x1c.orders.v1.PlaceOrderRequest\x1a\x1d.orders.v1.PlaceOrderResponse\"\x11\x92\xce\x18\r\n\x0bplace-orderb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -52,7 +52,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PLACEORDERREQUEST'].fields_by_name['total']._loaded_options = None
   _globals['_PLACEORDERREQUEST'].fields_by_name['total']._serialized_options = b'\242\316\030\002\010\001'
   _globals['_PLACEORDERREQUEST'].fields_by_name['payment_method']._loaded_options = None
-  _globals['_PLACEORDERREQUEST'].fields_by_name['payment_method']._serialized_options = b'\242\316\030\031\010\001\"\025pm_[A-Za-z0-9_]{1,60}'
+  _globals['_PLACEORDERREQUEST'].fields_by_name['payment_method']._serialized_options = b'\242\316\030\031\010\001\"\025pm_[A-Za-z0-9_]{1,60}\250\316\030\001'
   _globals['_PLACEORDERREQUEST'].fields_by_name['ship_to']._loaded_options = None
   _globals['_PLACEORDERREQUEST'].fields_by_name['ship_to']._serialized_options = b'\242\316\030\002\010\001'
   _globals['_ORDERSERVICE'].methods_by_name['PlaceOrder']._loaded_options = None
@@ -60,9 +60,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ORDERLINE']._serialized_start=132
   _globals['_ORDERLINE']._serialized_end=218
   _globals['_PLACEORDERREQUEST']._serialized_start=221
-  _globals['_PLACEORDERREQUEST']._serialized_end=604
-  _globals['_PLACEORDERRESPONSE']._serialized_start=607
-  _globals['_PLACEORDERRESPONSE']._serialized_end=769
-  _globals['_ORDERSERVICE']._serialized_start=771
-  _globals['_ORDERSERVICE']._serialized_end=879
+  _globals['_PLACEORDERREQUEST']._serialized_end=608
+  _globals['_PLACEORDERRESPONSE']._serialized_start=611
+  _globals['_PLACEORDERRESPONSE']._serialized_end=773
+  _globals['_ORDERSERVICE']._serialized_start=775
+  _globals['_ORDERSERVICE']._serialized_end=883
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from saga.v1 import options_pb2 as saga_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18payment/v1/payment.proto\x12\npayment.v1\x1a\x17\x63ommerce/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15saga/v1/options.proto\"\xb0\x01\n\x10\x41uthorizeRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1d\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x35\n\x0epayment_method\x18\x03 \x01(\tB\x1d\xa2\xce\x18\x19\x08\x01\"\x15pm_[A-Za-z0-9_]{1,60}\x12*\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.commerce.v1.MoneyB\x06\xa2\xce\x18\x02\x08\x01\"X\n\x11\x41uthorizeResponse\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\x18VoidAuthorizationRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1a\n\npayment_id\x18\x02 \x01(\tB\x06\xa2\xce\x18\x02\x18$\"\x1b\n\x19VoidAuthorizationResponse\"v\n\x0e\x43\x61ptureRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1c\n\npayment_id\x18\x02 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18$\x12*\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x12.commerce.v1.MoneyB\x06\xa2\xce\x18\x02\x08\x01\"%\n\x0f\x43\x61ptureResponse\x12\x12\n\ncapture_id\x18\x01 \x01(\t\"\xad\x01\n\rChargeRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1d\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x35\n\x0epayment_method\x18\x03 \x01(\tB\x1d\xa2\xce\x18\x19\x08\x01\"\x15pm_[A-Za-z0-9_]{1,60}\x12*\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.commerce.v1.MoneyB\x06\xa2\xce\x18\x02\x08\x01\"$\n\x0e\x43hargeResponse\x12\x12\n\npayment_id\x18\x01 \x01(\t\"G\n\rRefundRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1a\n\npayment_id\x18\x02 \x01(\tB\x06\xa2\xce\x18\x02\x18$\"G\n\x0eRefundResponse\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.commerce.v1.Money\"\x19\n\x17GetPaymentReportRequest\"\x87\x01\n\x0e\x43urrencyTotals\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x18\n\x10\x61uthorized_minor\x18\x02 \x01(\x03\x12\x14\n\x0cvoided_minor\x18\x03 \x01(\x03\x12\x16\n\x0e\x63\x61ptured_minor\x18\x04 \x01(\x03\x12\x16\n\x0erefunded_minor\x18\x05 \x01(\x03\"\xb2\x01\n\x18GetPaymentReportResponse\x12*\n\x06totals\x18\x01 \x03(\x0b\x32\x1a.payment.v1.CurrencyTotals\x12\x1b\n\x13open_authorizations\x18\x02 \x01(\x03\x12\x19\n\x11\x63\x61ptured_payments\x18\x03 \x01(\x03\x12\x19\n\x11refunded_payments\x18\x04 \x01(\x03\x12\x17\n\x0fvoided_payments\x18\x05 \x01(\x03\x32\x89\x04\n\x0ePaymentService\x12_\n\tAuthorize\x12\x1c.payment.v1.AuthorizeRequest\x1a\x1d.payment.v1.AuthorizeResponse\"\x15\x8a\xce\x18\x11VoidAuthorization\x12`\n\x11VoidAuthorization\x12$.payment.v1.VoidAuthorizationRequest\x1a%.payment.v1.VoidAuthorizationResponse\x12\x42\n\x07\x43\x61pture\x12\x1a.payment.v1.CaptureRequest\x1a\x1b.payment.v1.CaptureResponse\x12K\n\x06\x43harge\x12\x19.payment.v1.ChargeRequest\x1a\x1a.payment.v1.ChargeResponse\"\n\x8a\xce\x18\x06Refund\x12?\n\x06Refund\x12\x19.payment.v1.RefundRequest\x1a\x1a.payment.v1.RefundResponse\x12\x62\n\x10GetPaymentReport\x12#.payment.v1.GetPaymentReportRequest\x1a$.payment.v1.GetPaymentReportResponse\"\x03\x90\x02\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18payment/v1/payment.proto\x12\npayment.v1\x1a\x17\x63ommerce/v1/money.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x15saga/v1/options.proto\"\xb4\x01\n\x10\x41uthorizeRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1d\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x39\n\x0epayment_method\x18\x03 \x01(\tB!\xa2\xce\x18\x19\x08\x01\"\x15pm_[A-Za-z0-9_]{1,60}\xa8\xce\x18\x01\x12*\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.commerce.v1.MoneyB\x06\xa2\xce\x18\x02\x08\x01\"X\n\x11\x41uthorizeResponse\x12\x12\n\npayment_id\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"R\n\x18VoidAuthorizationRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1a\n\npayment_id\x18\x02 \x01(\tB\x06\xa2\xce\x18\x02\x18$\"\x1b\n\x19VoidAuthorizationResponse\"v\n\x0e\x43\x61ptureRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1c\n\npayment_id\x18\x02 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18$\x12*\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x12.commerce.v1.MoneyB\x06\xa2\xce\x18\x02\x08\x01\"%\n\x0f\x43\x61ptureResponse\x12\x12\n\ncapture_id\x18\x01 \x01(\t\"\xb1\x01\n\rChargeRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1d\n\x0b\x63ustomer_id\x18\x02 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x39\n\x0epayment_method\x18\x03 \x01(\tB!\xa2\xce\x18\x19\x08\x01\"\x15pm_[A-Za-z0-9_]{1,60}\xa8\xce\x18\x01\x12*\n\x06\x61mount\x18\x04 \x01(\x0b\x32\x12.commerce.v1.MoneyB\x06\xa2\xce\x18\x02\x08\x01\"$\n\x0e\x43hargeResponse\x12\x12\n\npayment_id\x18\x01 \x01(\t\"G\n\rRefundRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xa2\xce\x18\x04\x08\x01\x18@\x12\x1a\n\npayment_id\x18\x02 \x01(\tB\x06\xa2\xce\x18\x02\x18$\"G\n\x0eRefundResponse\x12\x11\n\trefund_id\x18\x01 \x01(\t\x12\"\n\x06\x61mount\x18\x02 \x01(\x0b\x32\x12.commerce.v1.Money\"\x19\n\x17GetPaymentReportRequest\"\x87\x01\n\x0e\x43urrencyTotals\x12\x15\n\rcurrency_code\x18\x01 \x01(\t\x12\x18\n\x10\x61uthorized_minor\x18\x02 \x01(\x03\x12\x14\n\x0cvoided_minor\x18\x03 \x01(\x03\x12\x16\n\x0e\x63\x61ptured_minor\x18\x04 \x01(\x03\x12\x16\n\x0erefunded_minor\x18\x05 \x01(\x03\"\xb2\x01\n\x18GetPaymentReportResponse\x12*\n\x06totals\x18\x01 \x03(\x0b\x32\x1a.payment.v1.CurrencyTotals\x12\x1b\n\x13open_authorizations\x18\x02 \x01(\x03\x12\x19\n\x11\x63\x61ptured_payments\x18\x03 \x01(\x03\x12\x19\n\x11refunded_payments\x18\x04 \x01(\x03\x12\x17\n\x0fvoided_payments\x18\x05 \x01(\x03\x32\x89\x04\n\x0ePaymentService\x12_\n\tAuthorize\x12\x1c.payment.v1.AuthorizeRequest\x1a\x1d.payment.v1.AuthorizeResponse\"\x15\x8a\xce\x18\x11VoidAuthorization\x12`\n\x11VoidAuthorization\x12$.payment.v1.VoidAuthorizationRequest\x1a%.payment.v1.VoidAuthorizationResponse\x12\x42\n\x07\x43\x61pture\x12\x1a.payment.v1.CaptureRequest\x1a\x1b.payment.v1.CaptureResponse\x12K\n\x06\x43harge\x12\x19.payment.v1.ChargeRequest\x1a\x1a.payment.v1.ChargeResponse\"\n\x8a\xce\x18\x06Refund\x12?\n\x06Refund\x12\x19.payment.v1.RefundRequest\x1a\x1a.payment.v1.RefundResponse\x12\x62\n\x10GetPaymentReport\x12#.payment.v1.GetPaymentReportRequest\x1a$.payment.v1.GetPaymentReportResponse\"\x03\x90\x02\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHORIZEREQUEST'].fields_by_name['customer_id']._loaded_options = None
   _globals['_AUTHORIZEREQUEST'].fields_by_name['customer_id']._serialized_options = b'\242\316\030\004\010\001\030@'
   _globals['_AUTHORIZEREQUEST'].fields_by_name['payment_method']._loaded_options = None
-  _globals['_AUTHORIZEREQUEST'].fields_by_name['payment_method']._serialized_options = b'\242\316\030\031\010\001\"\025pm_[A-Za-z0-9_]{1,60}'
+  _globals['_AUTHORIZEREQUEST'].fields_by_name['payment_method']._serialized_options = b'\242\316\030\031\010\001\"\025pm_[A-Za-z0-9_]{1,60}\250\316\030\001'
   _globals['_AUTHORIZEREQUEST'].fields_by_name['amount']._loaded_options = None
   _globals['_AUTHORIZEREQUEST'].fields_by_name['amount']._serialized_options = b'\242\316\030\002\010\001'
   _globals['_VOIDAUTHORIZATIONREQUEST'].fields_by_name['order_id']._loaded_options = None
@@ -57,7 +57,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CHARGEREQUEST'].fields_by_name['customer_id']._loaded_options = None
   _globals['_CHARGEREQUEST'].fields_by_name['customer_id']._serialized_options = b'\242\316\030\004\010\001\030@'
   _globals['_CHARGEREQUEST'].fields_by_name['payment_method']._loaded_options = None
-  _globals['_CHARGEREQUEST'].fields_by_name['payment_method']._serialized_options = b'\242\316\030\031\010\001\"\025pm_[A-Za-z0-9_]{1,60}'
+  _globals['_CHARGEREQUEST'].fields_by_name['payment_method']._serialized_options = b'\242\316\030\031\010\001\"\025pm_[A-Za-z0-9_]{1,60}\250\316\030\001'
   _globals['_CHARGEREQUEST'].fields_by_name['amount']._loaded_options = None
   _globals['_CHARGEREQUEST'].fields_by_name['amount']._serialized_options = b'\242\316\030\002\010\001'
   _globals['_REFUNDREQUEST'].fields_by_name['order_id']._loaded_options = None
@@ -71,31 +71,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PAYMENTSERVICE'].methods_by_name['GetPaymentReport']._loaded_options = None
   _globals['_PAYMENTSERVICE'].methods_by_name['GetPaymentReport']._serialized_options = b'\220\002\001'
   _globals['_AUTHORIZEREQUEST']._serialized_start=122
-  _globals['_AUTHORIZEREQUEST']._serialized_end=298
-  _globals['_AUTHORIZERESPONSE']._serialized_start=300
-  _globals['_AUTHORIZERESPONSE']._serialized_end=388
-  _globals['_VOIDAUTHORIZATIONREQUEST']._serialized_start=390
-  _globals['_VOIDAUTHORIZATIONREQUEST']._serialized_end=472
-  _globals['_VOIDAUTHORIZATIONRESPONSE']._serialized_start=474
-  _globals['_VOIDAUTHORIZATIONRESPONSE']._serialized_end=501
-  _globals['_CAPTUREREQUEST']._serialized_start=503
-  _globals['_CAPTUREREQUEST']._serialized_end=621
-  _globals['_CAPTURERESPONSE']._serialized_start=623
-  _globals['_CAPTURERESPONSE']._serialized_end=660
-  _globals['_CHARGEREQUEST']._serialized_start=663
-  _globals['_CHARGEREQUEST']._serialized_end=836
-  _globals['_CHARGERESPONSE']._serialized_start=838
-  _globals['_CHARGERESPONSE']._serialized_end=874
-  _globals['_REFUNDREQUEST']._serialized_start=876
-  _globals['_REFUNDREQUEST']._serialized_end=947
-  _globals['_REFUNDRESPONSE']._serialized_start=949
-  _globals['_REFUNDRESPONSE']._serialized_end=1020
-  _globals['_GETPAYMENTREPORTREQUEST']._serialized_start=1022
-  _globals['_GETPAYMENTREPORTREQUEST']._serialized_end=1047
-  _globals['_CURRENCYTOTALS']._serialized_start=1050
-  _globals['_CURRENCYTOTALS']._serialized_end=1185
-  _globals['_GETPAYMENTREPORTRESPONSE']._serialized_start=1188
-  _globals['_GETPAYMENTREPORTRESPONSE']._serialized_end=1366
-  _globals['_PAYMENTSERVICE']._serialized_start=1369
-  _globals['_PAYMENTSERVICE']._serialized_end=1890
+  _globals['_AUTHORIZEREQUEST']._serialized_end=302
+  _globals['_AUTHORIZERESPONSE']._serialized_start=304
+  _globals['_AUTHORIZERESPONSE']._serialized_end=392
+  _globals['_VOIDAUTHORIZATIONREQUEST']._serialized_start=394
+  _globals['_VOIDAUTHORIZATIONREQUEST']._serialized_end=476
+  _globals['_VOIDAUTHORIZATIONRESPONSE']._serialized_start=478
+  _globals['_VOIDAUTHORIZATIONRESPONSE']._serialized_end=505
+  _globals['_CAPTUREREQUEST']._serialized_start=507
+  _globals['_CAPTUREREQUEST']._serialized_end=625
+  _globals['_CAPTURERESPONSE']._serialized_start=627
+  _globals['_CAPTURERESPONSE']._serialized_end=664
+  _globals['_CHARGEREQUEST']._serialized_start=667
+  _globals['_CHARGEREQUEST']._serialized_end=844
+  _globals['_CHARGERESPONSE']._serialized_start=846
+  _globals['_CHARGERESPONSE']._serialized_end=882
+  _globals['_REFUNDREQUEST']._serialized_start=884
+  _globals['_REFUNDREQUEST']._serialized_end=955
+  _globals['_REFUNDRESPONSE']._serialized_start=957
+  _globals['_REFUNDRESPONSE']._serialized_end=1028
+  _globals['_GETPAYMENTREPORTREQUEST']._serialized_start=1030
+  _globals['_GETPAYMENTREPORTREQUEST']._serialized_end=1055
+  _globals['_CURRENCYTOTALS']._serialized_start=1058
+  _globals['_CURRENCYTOTALS']._serialized_end=1193
+  _globals['_GETPAYMENTREPORTRESPONSE']._serialized_start=1196
+  _globals['_GETPAYMENTREPORTRESPONSE']._serialized_end=1374
+  _globals['_PAYMENTSERVICE']._serialized_start=1377
+  _globals['_PAYMENTSERVICE']._serialized_end=1898
 # @@protoc_insertion_point(module_scope)

@@ -64,6 +64,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """DEADLINE_EXCEEDED: the outcome is not known yet; ask again with the same request_id."""
     ERROR_REASON_TOO_MANY_REQUESTS: _ErrorReason.ValueType  # 20
     """RESOURCE_EXHAUSTED: the saga has taken as many requests as it may; repeat an earlier one under its request_id."""
+    ERROR_REASON_VERSION_CHANGED: _ErrorReason.ValueType  # 21
+    """ABORTED: the saga moved since the version that the operator has seen; look again."""
+    ERROR_REASON_STEP_NOT_FOUND: _ErrorReason.ValueType  # 22
+    """NOT_FOUND: the saga's definition has no step of this name, or no step is stuck or waits."""
+    ERROR_REASON_BULK_NOT_FOUND: _ErrorReason.ValueType  # 23
+    """NOT_FOUND: no bulk has this id."""
+    ERROR_REASON_BULK_STATE: _ErrorReason.ValueType  # 24
+    """FAILED_PRECONDITION: the bulk has ended."""
+    ERROR_REASON_PARTICIPANT_NOT_FOUND: _ErrorReason.ValueType  # 25
+    """NOT_FOUND: no loaded definition calls a service of this name."""
+    ERROR_REASON_NODE_NOT_FOUND: _ErrorReason.ValueType  # 26
+    """NOT_FOUND: no node of this id holds a lease."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the machine-readable reason of an error: its name without the prefix stands in ErrorInfo.reason."""
@@ -110,4 +122,16 @@ ERROR_REASON_OUTCOME_PENDING: ErrorReason.ValueType  # 19
 """DEADLINE_EXCEEDED: the outcome is not known yet; ask again with the same request_id."""
 ERROR_REASON_TOO_MANY_REQUESTS: ErrorReason.ValueType  # 20
 """RESOURCE_EXHAUSTED: the saga has taken as many requests as it may; repeat an earlier one under its request_id."""
+ERROR_REASON_VERSION_CHANGED: ErrorReason.ValueType  # 21
+"""ABORTED: the saga moved since the version that the operator has seen; look again."""
+ERROR_REASON_STEP_NOT_FOUND: ErrorReason.ValueType  # 22
+"""NOT_FOUND: the saga's definition has no step of this name, or no step is stuck or waits."""
+ERROR_REASON_BULK_NOT_FOUND: ErrorReason.ValueType  # 23
+"""NOT_FOUND: no bulk has this id."""
+ERROR_REASON_BULK_STATE: ErrorReason.ValueType  # 24
+"""FAILED_PRECONDITION: the bulk has ended."""
+ERROR_REASON_PARTICIPANT_NOT_FOUND: ErrorReason.ValueType  # 25
+"""NOT_FOUND: no loaded definition calls a service of this name."""
+ERROR_REASON_NODE_NOT_FOUND: ErrorReason.ValueType  # 26
+"""NOT_FOUND: no node of this id holds a lease."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -135,6 +135,7 @@ COMPENSATION_FIELD_NUMBER: _builtins.int
 STARTS_SAGA_FIELD_NUMBER: _builtins.int
 PARTICIPANT_FIELD_NUMBER: _builtins.int
 RULES_FIELD_NUMBER: _builtins.int
+SENSITIVE_FIELD_NUMBER: _builtins.int
 compensation: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, _builtins.str]
 """The method that undoes this one: "Release" in the same service, or "inventory.v1.InventoryService/Release"."""
 starts_saga: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.MethodOptions, Global___StartsSaga]
@@ -143,3 +144,5 @@ participant: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.ServiceOp
 """What the orchestrator must know of a participant."""
 rules: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, Global___FieldRules]
 """Constraints of the field."""
+sensitive: _extension_dict._ExtensionFieldDescriptor[_descriptor_pb2.FieldOptions, _builtins.bool]
+"""Not for the eyes of operators: what shows payloads shows "[redacted]" in its place, or leaves it out."""

@@ -87,7 +87,7 @@ class _StepStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepState.V
     STEP_STATE_COMPENSATED: _StepState.ValueType  # 7
     """Was undone."""
     STEP_STATE_SKIPPED: _StepState.ValueType  # 8
-    """Never ran, and never will."""
+    """Never ran, and never will; or an operator had it, or its undo, left out."""
     STEP_STATE_STUCK: _StepState.ValueType  # 9
     """Only an operator moves it."""
 
@@ -111,7 +111,7 @@ STEP_STATE_COMPENSATING: StepState.ValueType  # 6
 STEP_STATE_COMPENSATED: StepState.ValueType  # 7
 """Was undone."""
 STEP_STATE_SKIPPED: StepState.ValueType  # 8
-"""Never ran, and never will."""
+"""Never ran, and never will; or an operator had it, or its undo, left out."""
 STEP_STATE_STUCK: StepState.ValueType  # 9
 """Only an operator moves it."""
 Global___StepState: _TypeAlias = StepState  # noqa: Y015
@@ -300,6 +300,10 @@ class Saga(_message.Message):
     BLOCKED_REASON_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     RESULT_FIELD_NUMBER: _builtins.int
+    PAUSE_TIME_FIELD_NUMBER: _builtins.int
+    BLOCK_TIME_FIELD_NUMBER: _builtins.int
+    WAITING_STEP_FIELD_NUMBER: _builtins.int
+    WAITING_REASON_FIELD_NUMBER: _builtins.int
     saga_id: _builtins.str
     """UUIDv7."""
     definition: _builtins.str
@@ -328,6 +332,10 @@ class Saga(_message.Message):
     """Why the saga, or a step of it, is blocked; empty if it is not."""
     result: _builtins.bytes
     """The serialized result message, once completed; only set by GetSaga, WaitSaga and WatchSaga."""
+    waiting_step: _builtins.str
+    """The step that is blocked, or whose last call failed and is tried again; empty if there is none."""
+    waiting_reason: _builtins.str
+    """The reason of that step's failure."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was stored."""
@@ -352,6 +360,14 @@ class Saga(_message.Message):
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Step]:
         """The steps; only set by GetSaga, WaitSaga and WatchSaga."""
 
+    @_builtins.property
+    def pause_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when an operator has it paused; unset if it is not."""
+
+    @_builtins.property
+    def block_time(self) -> _timestamp_pb2.Timestamp:
+        """Since when it, or a step of it, is blocked; unset if it is not."""
+
     def __init__(
         self,
         *,
@@ -375,10 +391,14 @@ class Saga(_message.Message):
         blocked_reason: _builtins.str = ...,
         steps: _abc.Iterable[Global___Step] | None = ...,
         result: _builtins.bytes = ...,
+        pause_time: _timestamp_pb2.Timestamp | None = ...,
+        block_time: _timestamp_pb2.Timestamp | None = ...,
+        waiting_step: _builtins.str = ...,
+        waiting_reason: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "deadline_time", b"deadline_time", "end_time", b"end_time", "failure", b"failure", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["block_time", b"block_time", "create_time", b"create_time", "deadline_time", b"deadline_time", "end_time", b"end_time", "failure", b"failure", "pause_time", b"pause_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocked_reason", b"blocked_reason", "caller", b"caller", "concurrency_key", b"concurrency_key", "create_time", b"create_time", "deadline_time", b"deadline_time", "definition", b"definition", "digest", b"digest", "end_time", b"end_time", "epoch", b"epoch", "failed_step", b"failed_step", "failure", b"failure", "last_seq", b"last_seq", "owner_node_id", b"owner_node_id", "request_id", b"request_id", "result", b"result", "saga_id", b"saga_id", "state", b"state", "steps", b"steps", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_time", b"block_time", "blocked_reason", b"blocked_reason", "caller", b"caller", "concurrency_key", b"concurrency_key", "create_time", b"create_time", "deadline_time", b"deadline_time", "definition", b"definition", "digest", b"digest", "end_time", b"end_time", "epoch", b"epoch", "failed_step", b"failed_step", "failure", b"failure", "last_seq", b"last_seq", "owner_node_id", b"owner_node_id", "pause_time", b"pause_time", "request_id", b"request_id", "result", b"result", "saga_id", b"saga_id", "state", b"state", "steps", b"steps", "update_time", b"update_time", "version", b"version", "waiting_reason", b"waiting_reason", "waiting_step", b"waiting_step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
