@@ -20,6 +20,8 @@ from contracts.addresses import check_database_url, check_listen_address, check_
 from contracts.failpoints import Failpoints, parse_failpoints
 from contracts.serving import is_loopback
 from orchestrator.core.backoff import CorePolicy
+from orchestrator.engine.breakers import BreakerPolicy
+from orchestrator.engine.lanes import LanePolicy
 from orchestrator.engine.settings import EngineSettings
 from orchestrator.failpoints import POINTS
 from orchestrator.rpc.settings import RpcSettings
@@ -119,6 +121,12 @@ class Settings(BaseSettings):
     max_sagas: int = Field(default=2000, ge=1, le=1_000_000)
     max_batch_items: int = Field(default=256, ge=1, le=5000)
     park_after_s: float = Field(default=30.0, gt=0, le=DAY_S)
+    max_calls_per_participant: int = Field(default=256, ge=1, le=100_000)
+    breaker_window_s: float = Field(default=10.0, gt=0, le=DAY_S)
+    breaker_min_calls: int = Field(default=20, ge=1, le=1_000_000)
+    breaker_failure_share: float = Field(default=0.5, gt=0, le=1)
+    breaker_open_s: float = Field(default=2.0, gt=0, le=DAY_S)
+    breaker_max_open_s: float = Field(default=30.0, gt=0, le=DAY_S)
     blocked_retry_s: float = Field(default=15.0, gt=0, le=DAY_S)
     max_stale_claims: int = Field(default=5, ge=3, le=1000)
     start_timeout_s: float = Field(default=10.0, gt=0, le=DAY_S)
@@ -157,6 +165,8 @@ class Settings(BaseSettings):
         if self.statement_timeout_s >= self.lease_ttl_s:
             names = f"{PREFIX}STATEMENT_TIMEOUT_S must be below {PREFIX}LEASE_TTL_S"
             raise ValueError(f"{names}, or a write may outlive its lease")
+        if self.breaker_max_open_s < self.breaker_open_s:
+            raise ValueError(f"{PREFIX}BREAKER_MAX_OPEN_S must be at least {PREFIX}BREAKER_OPEN_S, which it bounds")
         if self.command_timeout_s <= self.statement_timeout_s:
             names = f"{PREFIX}COMMAND_TIMEOUT_S must be above {PREFIX}STATEMENT_TIMEOUT_S"
             raise ValueError(f"{names}: the server gives up first, and says why")
@@ -183,6 +193,16 @@ class Settings(BaseSettings):
             park_after_s=self.park_after_s,
             start_timeout_s=self.start_timeout_s,
             drain_grace_s=self.drain_grace_s,
+            lanes=LanePolicy(
+                self.max_calls_per_participant,
+                BreakerPolicy(
+                    window_s=self.breaker_window_s,
+                    min_calls=self.breaker_min_calls,
+                    failure_share=self.breaker_failure_share,
+                    open_s=self.breaker_open_s,
+                    max_open_s=self.breaker_max_open_s,
+                ),
+            ),
             core=CorePolicy(blocked_retry_s=self.blocked_retry_s, max_stale_claims=self.max_stale_claims),
         )
 

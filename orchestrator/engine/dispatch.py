@@ -1,28 +1,18 @@
 """The sagas in memory: carries out what the core asks for and feeds back what happened."""
 
 import asyncio
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
 import structlog
 
-from orchestrator.core.effects import CancelAttempt, Effect, Invoke, SetTimer
-from orchestrator.core.events import Failure, Phase
-from orchestrator.core.graph import can_be_cut_short
-from orchestrator.core.inputs import (
-    AttemptCancelled,
-    AttemptEnded,
-    CancelRequested,
-    DeadlineReached,
-    Input,
-    TimerFired,
-)
-from orchestrator.core.outcome import Outcome
+from orchestrator.core.effects import Effect, Invoke, SetTimer
+from orchestrator.core.inputs import CancelRequested, DeadlineReached, Input, TimerFired
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.attempts import attempt
+from orchestrator.engine.calls import Calls
 from orchestrator.engine.clock import DatabaseClock
+from orchestrator.engine.lanes import LanePolicy
 from orchestrator.engine.ports import Participants, SagaRequest
 from orchestrator.engine.run import SagaRun
 from orchestrator.engine.watches import Watches
@@ -31,6 +21,9 @@ log = structlog.get_logger(__name__)
 
 LONGEST_TIMER_S = 24 * 3600.0
 """A timer beyond this fires early and is set again."""
+
+CROWDED_PARK_AFTER_US = 2_000_000
+"""In a crowded memory a saga that waits longer than this makes room for those that have something to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,19 +49,24 @@ class Dispatcher:
         gates: Gates,
         *,
         park_after_s: float,
+        crowded: int,
+        lanes: LanePolicy,
+        blocked_retry_s: float,
+        uniform: Callable[[float, float], float],
     ) -> None:
+        """From ``crowded`` sagas in memory on, those that only wait leave it soon."""
         self.runs: dict[UUID, SagaRun] = {}
         self.draining = False
         self.defects: dict[UUID, int] = {}
         """How often a saga met a defect of the program since this node began; emptied as sagas leave."""
         self.disputed: dict[UUID, int] = {}
         """The epoch under which a participant called a saga another's; emptied as sagas leave."""
-        self._participants = participants
+        self.calls = Calls(self, participants, clock, lanes, blocked_retry_s=blocked_retry_s, uniform=uniform)
         self._clock = clock
         self._watches = watches
         self._gates = gates
         self._park_after_us = int(park_after_s * 1_000_000)
-        self._waiting_for_lease: list[tuple[SagaRun, Invoke]] = []
+        self._crowded = crowded
 
     # ---- what a run asks of its host ----
 
@@ -83,12 +81,12 @@ class Dispatcher:
     def carry_out(self, run: SagaRun, effect: Effect) -> None:
         """Does what the core asks for. Its events are durable by now."""
         if isinstance(effect, Invoke):
-            self._invoke(run, effect)
+            self.calls.invoke(run, effect)
         elif isinstance(effect, SetTimer):
             delay_s = min(self._clock.seconds_until(effect.at_us), LONGEST_TIMER_S)
             run.set_timer(effect.step, delay_s, self.fire)
         else:
-            self._cancel(run, effect)
+            self.calls.cancel(run, effect)
 
     # ---- what happens to a run ----
 
@@ -106,7 +104,7 @@ class Dispatcher:
             self._park_if_idle(run)
         except Exception:
             log.exception("saga_defect", saga_id=str(run.saga_id), input=type(given).__name__)
-            self._defect(run)
+            self.has_defect(run)
 
     def fire(self, run: SagaRun, given: TimerFired) -> None:
         """A timer came due."""
@@ -126,10 +124,12 @@ class Dispatcher:
             released = run.written()
         except Exception:
             log.exception("saga_defect", saga_id=str(run.saga_id), input="written")
-            self._defect(run)
+            self.has_defect(run)
             return
         self._watches.tell(run.saga_id, run.durable_seq, run.durable_status)
         self._gates.progressed(run.saga_id)
+        if run.durable_status is SagaStatus.COMPENSATING:
+            self.calls.turned_around(run)
         if released:
             self.drop(run)
             self.forget(run.saga_id)
@@ -142,13 +142,13 @@ class Dispatcher:
         """
         run.was_refused, run.error = True, error
         if error is not None:
-            self._defect(run)
+            self.has_defect(run)
             return
         self.drop(run)
         if not run.is_new:
             self._gates.orphaned()
 
-    def _defect(self, run: SagaRun) -> None:
+    def has_defect(self, run: SagaRun) -> None:
         """The program failed this saga: try again from the journal, a few times."""
         self.drop(run)
         if not run.is_new:
@@ -164,6 +164,7 @@ class Dispatcher:
         if self.runs.get(run.saga_id) is run:
             del self.runs[run.saga_id]
         run.drop()
+        self.calls.forget(run)
 
     def forget(self, saga_id: UUID) -> None:
         """The node let go of the saga in the store: what it did wrong here counts no more."""
@@ -172,17 +173,11 @@ class Dispatcher:
 
     def drop_all(self) -> None:
         """The node owns nothing any more."""
-        self._waiting_for_lease.clear()
+        self.calls.clear()
         self.defects.clear()
         self.disputed.clear()
         for run in list(self.runs.values()):
             self.drop(run)
-
-    def lease_renewed(self) -> None:
-        """Issues the calls that waited for the lease."""
-        waiting, self._waiting_for_lease = self._waiting_for_lease, []
-        for run, invoke in waiting:
-            self._invoke(run, invoke)
 
     def give_requests(self, requests: list[SagaRequest]) -> None:
         """Feeds requests from elsewhere, each once."""
@@ -201,72 +196,23 @@ class Dispatcher:
         """The tasks of all attempts in flight."""
         return [task for run in self.runs.values() for task in run.attempts.values()]
 
-    # ---- attempts ----
+    # ---- what the calls ask ----
 
-    def _invoke(self, run: SagaRun, invoke: Invoke) -> None:
-        if run.dropped or self.draining:
-            return  # the next owner asks for it again
-        if invoke.phase is Phase.ACTION and run.durable_status is SagaStatus.COMPENSATING:
-            self._overtaken(run, invoke)
-            return
-        if not self._gates.may_call():
-            self._waiting_for_lease.append((run, invoke))
-            return
-        task = asyncio.get_running_loop().create_task(self._attempt(run, invoke))
-        run.attempts[invoke.step] = task
+    def may_call(self) -> bool:
+        """Whether the lease is held, so that calls may be issued."""
+        return self._gates.may_call()
 
-    async def _attempt(self, run: SagaRun, invoke: Invoke) -> None:
-        if not self._gates.may_call():  # the process may have stood still since the task was made
-            run.attempts.pop(invoke.step, None)
-            self._waiting_for_lease.append((run, invoke))
-            return
-        try:
-            told = await attempt(run, invoke, self._participants, self._clock.monotonic_s)
-        except asyncio.CancelledError:
-            run.attempts.pop(invoke.step, None)
-            if not run.dropped:
-                self.feed(run, AttemptCancelled(invoke.step, invoke.phase))
-            raise
-        except Exception:
-            log.exception("attempt_defect", saga_id=str(run.saga_id), step=run.names[invoke.step])
-            self._defect(run)
-            return
-        run.attempts.pop(invoke.step, None)
-        if isinstance(told, AttemptEnded) and told.outcome is Outcome.STALE_EPOCH and not run.dropped:
-            log.warning("stale_epoch", saga_id=str(run.saga_id), step=run.names[invoke.step], epoch=run.epoch)
-            if self.disputed.get(run.saga_id) != run.epoch:
-                # A newer epoch exists: the saga is another's, and the store knows. Or the store says that it is still
-                # this node's under this epoch, and the next such answer is for the core to judge.
-                self.disputed[run.saga_id] = run.epoch
-                self.drop(run)
-                self._gates.orphaned()
-                return
-        self.feed(run, told)
-
-    def _overtaken(self, run: SagaRun, invoke: Invoke) -> None:
-        """The way back became durable before the call was made, so it is not made (I4)."""
-        if can_be_cut_short(run.definition.spec.steps[invoke.step]):
-            return  # the core has asked to cancel it: see _cancel
-        failure = Failure(0, "NEVER_CALLED", "the saga turned around before the step was called")
-        ended = AttemptEnded(invoke.step, invoke.phase, invoke.attempt, Outcome.REJECTED, failure=failure)
-        asyncio.get_running_loop().call_soon(self.feed, run, ended)
-
-    def _cancel(self, run: SagaRun, effect: CancelAttempt) -> None:
-        task = run.attempts.get(effect.step)
-        if task is not None:
-            task.cancel()
-            coroutine = task.get_coro()
-            if not inspect.iscoroutine(coroutine) or inspect.getcoroutinestate(coroutine) != inspect.CORO_CREATED:
-                return  # it says itself that it ended
-            del run.attempts[effect.step]
-        elif self._waiting_for_lease:
-            self._waiting_for_lease = [
-                waiting
-                for waiting in self._waiting_for_lease
-                if waiting[0] is not run or (waiting[1].step, waiting[1].phase) != (effect.step, effect.phase)
-            ]
-        # It ended, or was never begun: say so once the core is not in the middle of a transition.
-        asyncio.get_running_loop().call_soon(self.feed, run, AttemptCancelled(effect.step, effect.phase))
+    def is_disputed(self, run: SagaRun) -> bool:
+        """A participant has seen a newer epoch of the saga. Drops the saga for the store to say whose it is: True. If
+        it is still this node's under this epoch, the next such answer is for the core to judge: False.
+        """
+        log.warning("stale_epoch", saga_id=str(run.saga_id), epoch=run.epoch)
+        if self.disputed.get(run.saga_id) == run.epoch:
+            return False
+        self.disputed[run.saga_id] = run.epoch
+        self.drop(run)
+        self._gates.orphaned()
+        return True
 
     # ---- waiting ----
 
@@ -285,5 +231,10 @@ class Dispatcher:
 
     def _park_if_idle(self, run: SagaRun) -> None:
         due_us = run.due_us()
-        if due_us is not None and due_us - self._clock.now_us() > self._park_after_us:
+        if due_us is None:
+            return
+        park_after_us = self._park_after_us
+        if len(self.runs) >= self._crowded:
+            park_after_us = min(park_after_us, CROWDED_PARK_AFTER_US)
+        if due_us - self._clock.now_us() > park_after_us:
             run.park(due_us)

@@ -22,6 +22,7 @@ from orchestrator.engine.clock import DatabaseClock
 from orchestrator.engine.dispatch import Dispatcher, Gates
 from orchestrator.engine.follow import Follower
 from orchestrator.engine.ids import uuid7
+from orchestrator.engine.lanes import ParticipantStatus
 from orchestrator.engine.lease import LeaseKeeper
 from orchestrator.engine.ports import (
     Participants,
@@ -83,6 +84,10 @@ class Engine:
             self._watches,
             Gates(lambda: self._lease.is_held, self._mark_dirty, self._progressed, self._orphaned),
             park_after_s=settings.park_after_s,
+            crowded=settings.max_sagas // 2,
+            lanes=settings.lanes,
+            blocked_retry_s=settings.core.blocked_retry_s,
+            uniform=sources.uniform,
         )
         self._writer = GroupWriter(
             store,
@@ -267,6 +272,20 @@ class Engine:
             timeout_s=timeout_s,
         )
 
+    # ---- participants ----
+
+    def participants(self) -> tuple[ParticipantStatus, ...]:
+        """How each participant fares that this node has called or holds, by name of its service."""
+        return self._dispatcher.calls.participants()
+
+    def hold(self, service: str) -> None:
+        """Has this node issue no more calls of a participant: its steps are blocked until :meth:`release`."""
+        self._dispatcher.calls.hold(service)
+
+    def release(self, service: str) -> None:
+        """Ends a hold; what waited goes on gradually."""
+        self._dispatcher.calls.release(service)
+
     # ---- what takeover asks ----
 
     def has_run(self, saga_id: UUID) -> bool:
@@ -323,7 +342,7 @@ class Engine:
     def _lease_changed(self, renewed: bool) -> None:
         self._set_health(healthy=renewed and not self._dispatcher.draining)
         if renewed:
-            self._dispatcher.lease_renewed()
+            self._dispatcher.calls.lease_renewed()
 
     def _set_health(self, *, healthy: bool) -> None:
         if healthy != self._healthy:

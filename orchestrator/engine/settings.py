@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from orchestrator.core.backoff import CorePolicy
+from orchestrator.engine.lanes import LanePolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,4 +32,5 @@ class EngineSettings:
     """How long attempts under way may go on after a shutdown began."""
     probation_s: float = 1.0
     """How long a saga that may be killing its nodes is watched before the next such one is claimed."""
+    lanes: LanePolicy = field(default_factory=LanePolicy)
     core: CorePolicy = field(default_factory=CorePolicy)

@@ -107,7 +107,8 @@ class Node:
         return {
             "runs": len(dispatcher.runs),
             "defects": len(dispatcher.defects),
-            "waiting": len(dispatcher._waiting_for_lease),
+            "waiting": len(dispatcher.calls._waiting_for_lease),
+            "queued": sum(lane.queued + lane.blocked for lane in engine.participants()),
             "dirty": len(writer._dirty),
             "watches": len(engine._watches._watches),
             "side_tasks": len(engine._side_tasks),

@@ -99,7 +99,7 @@ async def test_an_attempt_that_is_cancelled_before_it_began_is_known_to_have_end
     await until(lambda: node.held()["waiting"] == 1)
     dispatcher = node.engine._dispatcher
     node.clock.skew_s = 0.0
-    dispatcher.lease_renewed()  # charge has a task now, which had no turn yet
+    dispatcher.calls.lease_renewed()  # charge has a task now, which had no turn yet
     dispatcher.carry_out(dispatcher.runs[saga_id], CancelAttempt(1, Phase.ACTION))
     node.store.renewals_away = False
     await node.ends(saga_id)
