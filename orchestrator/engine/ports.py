@@ -272,7 +272,8 @@ class LeaseStore(Protocol):
         ``released_attributes`` for an unowned saga; with ``crashed_attributes``, and ``stale_claims`` counted up, for
         one of ``from_nodes``. ``suspects`` picks only sagas with ``stale_claims >= 2``,
         without it only the others: a saga that may be killing its nodes is claimed alone. Sagas of ``from_nodes`` whose
-        definition the node lacks are set free instead, so that a node that has it can claim them.
+        definition the node lacks are set free instead, so that a node that has it can claim them, once fewer than
+        ``limit`` others are left there.
         Raises :class:`NodeFenced`, :class:`StoreUnavailable`.
         """
 

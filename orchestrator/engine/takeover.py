@@ -137,17 +137,34 @@ class Takeover:
         await self._tidy()
 
     async def _claim(self, node_id: UUID, nodes: list[UUID]) -> None:
-        while self._host.room > 0:
-            claimed = await self._claim_some(node_id, nodes, min(self._settings.claim_batch_size, self._host.room))
-            if not claimed:
-                break
+        await self._claim_all(node_id, nodes)
         if self._host.room > 0 and self._probation_is_over():
             # One that may be killing its nodes is claimed alone: if the node dies, only that one has died with it.
             suspects = await self._claim_some(node_id, nodes, 1, suspects=True)
+            await self._adopt(node_id, suspects)
             if suspects:
                 self._probation = (suspects[0], self._monotonic_s() + self._settings.probation_s)
                 log.warning("suspect_claimed", saga_id=str(suspects[0]), node=str(node_id))
                 self._wake.set()
+
+    async def _claim_all(self, node_id: UUID, nodes: list[UUID]) -> None:
+        """Until nothing is left or the memory is full. One batch is claimed while the one before it is loaded."""
+        adopting: asyncio.Task[None] | None = None
+        claimed: list[UUID] = []
+        try:
+            while (room := self._host.room - len(claimed)) > 0:
+                claimed = await self._claim_some(node_id, nodes, min(self._settings.claim_batch_size, room))
+                if adopting is not None:
+                    await adopting
+                if not claimed:
+                    return
+                adopting = asyncio.get_running_loop().create_task(self._adopt(node_id, claimed))
+            if adopting is not None:
+                await adopting
+        finally:
+            if adopting is not None and not adopting.done():
+                adopting.cancel()
+                await asyncio.gather(adopting, return_exceptions=True)
 
     async def _claim_some(self, node_id: UUID, nodes: list[UUID], limit: int, *, suspects: bool = False) -> list[UUID]:
         claimed = await self._store.claim(
@@ -159,7 +176,6 @@ class Takeover:
             released_attributes=encode((), SagaClaimed(str(node_id), crashed=False))[1],
             crashed_attributes=encode((), SagaClaimed(str(node_id), crashed=True))[1],
         )
-        await self._adopt(node_id, list(claimed))
         return list(claimed)
 
     async def _adopt(self, node_id: UUID, saga_ids: list[UUID]) -> None:

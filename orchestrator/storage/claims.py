@@ -14,7 +14,8 @@ MAX_SET_FREE: Final = 1000
 # fence: node_fence_pkey; everything that is written is joined to it. crashed, stranded: saga_owner. asked:
 # saga_request_waiting, then saga_pkey; the only way to a STUCK saga. due: saga_due, definition by definition, the
 # longest due first. NO KEY UPDATE, or a request being stored, whose foreign key locks the saga FOR KEY SHARE, would
-# hide the saga. Locked rows that are not chosen are let go with the statement.
+# hide the saga. Locked rows that are not chosen are let go with the statement. stranded walks all that the dead left,
+# so it waits until nothing else is left of that: or every batch of a large takeover would walk the whole rest of it.
 CLAIM: Final = f"""
 WITH fence AS MATERIALIZED (
     SELECT node_id FROM node_fence WHERE node_id = $1 AND fenced_at IS NULL FOR KEY SHARE
@@ -75,8 +76,11 @@ journal AS (
 ),
 stranded AS MATERIALIZED (
     SELECT s.saga_id FROM dead JOIN saga s ON s.owner = dead.node_id
-    WHERE s.definition_id <> ALL ($2::integer[]) OR (
-        s.state = 6 AND NOT EXISTS (SELECT FROM saga_request r WHERE r.saga_id = s.saga_id AND r.consumed_seq IS NULL)
+    WHERE (SELECT count(*) FROM crashed) < $4 AND (
+        s.definition_id <> ALL ($2::integer[]) OR (
+            s.state = 6
+            AND NOT EXISTS (SELECT FROM saga_request r WHERE r.saga_id = s.saga_id AND r.consumed_seq IS NULL)
+        )
     )
     LIMIT {MAX_SET_FREE} FOR NO KEY UPDATE OF s SKIP LOCKED
 ),

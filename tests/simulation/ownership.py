@@ -95,8 +95,10 @@ class Ownership(Tables):
         def suits(saga: Saga) -> bool:
             return saga.definition_id in definition_ids and (saga.stale_claims >= SUSPECT_CLAIMS) is suspects
 
-        stranded = [saga for saga in left if not _runs(saga, asked) or saga.definition_id not in definition_ids]
         crashed = [saga for saga in left if suits(saga) and _runs(saga, asked)][:limit]
+        stranded = [saga for saga in left if not _runs(saga, asked) or saga.definition_id not in definition_ids]
+        if len(crashed) == limit:
+            stranded = []
         free = [saga for saga in asked.values() if suits(saga) and saga.owner is None and saga.ended_us is None]
         due = [saga for saga in self.due.values() if suits(saga) and (saga.wake_at_us or 0) <= self.now_us()]
         free += sorted(due, key=lambda saga: saga.wake_at_us or 0)
