@@ -53,8 +53,12 @@ exhaust: $(STAMP) ## Every schedule of small sagas with up to DEPTH mishaps (2).
 	@python -m tests.simulation.exhaustive --depth $(or $(DEPTH),2)
 
 .PHONY: bench
-bench: $(STAMP) ## Sagas per second and latencies, next to a bare client.
-	@python -m benchmarks
+bench: $(STAMP) ## Sagas per second, latencies and costs, next to a bare client; PEERS=all for others' engines too.
+	@python -m benchmarks --peers $(or $(PEERS),none)
+
+.PHONY: bench-quick
+bench-quick: $(STAMP) ## The ratios that matter, next to those kept, in two minutes.
+	@python -m benchmarks.quick
 
 .PHONY: lint
 lint: $(STAMP) ## Style of Python, protos, SQL and the Compose file; import rules.

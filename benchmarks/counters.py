@@ -14,7 +14,8 @@ from payment.v1.payment_pb2_grpc import PaymentServiceStub
 from shipping.v1.shipping_pb2 import GetShippingReportRequest
 from shipping.v1.shipping_pb2_grpc import ShippingServiceStub
 
-from benchmarks.sites import Bench, RunningSite
+from benchmarks.bench import Bench
+from benchmarks.contenders import Running
 
 REPORT_TIMEOUT_S: Final = 30.0
 
@@ -32,7 +33,10 @@ class Usage:
     """Counters that only rise, as they stood at one moment. CPU in seconds."""
 
     taken_at: float
-    node_cpu_s: float
+    server_cpu_s: float
+    """Of the node, or of the peer's server."""
+    worker_cpu_s: float
+    """Of the peer's worker, where it has one beside its server."""
     postgres_cpu_s: float
     participants_cpu_s: float
     machine_cpu_s: float
@@ -54,28 +58,35 @@ class Usage:
 class Effects:
     """What the participants say really happened."""
 
-    reservations: int
-    payments: int
-    shipments: int
+    reserved: int
+    """Held or confirmed."""
+    released: int
+    captured: int
+    refunded: int
+    booked: int
+    """Booked or handed over."""
+    cancelled: int
 
     def __sub__(self, earlier: "Effects") -> "Effects":
         """What happened since."""
-        return Effects(
-            self.reservations - earlier.reservations,
-            self.payments - earlier.payments,
-            self.shipments - earlier.shipments,
-        )
+        return Effects(*(getattr(self, name) - getattr(earlier, name) for name in Effects.__slots__))
+
+    @classmethod
+    def of(cls, completed: int, refused: int) -> "Effects":
+        """What so many sagas must have done: a refused one held stock and money for a while, and booked nothing."""
+        return cls(completed, refused, completed, refused, completed, 0)
 
 
-async def usage(bench: Bench, site: RunningSite) -> Usage:
-    """The counters now. PostgreSQL is one server for all sites; they are measured one at a time."""
-    row = await bench.database.fetchrow(_POSTGRES)
+async def usage(bench: Bench, running: Running) -> Usage:
+    """The counters now. PostgreSQL is one server for all contenders; they are measured one at a time."""
+    row = await bench.connection.fetchrow(_POSTGRES)
     assert row is not None
     return Usage(
         taken_at=time.perf_counter(),
-        node_cpu_s=_cpu_s([site.node_pid]),
-        postgres_cpu_s=_tree_cpu_s(bench.postgres_pid),
-        participants_cpu_s=_cpu_s(site.participant_pids),
+        server_cpu_s=_cpu_s(running.server.pids),
+        worker_cpu_s=_cpu_s(running.server.worker_pids),
+        postgres_cpu_s=_tree_cpu_s(bench.postgres.pid),
+        participants_cpu_s=_cpu_s(running.participant_pids),
         machine_cpu_s=_machine_cpu_s(),
         wal_bytes=row["wal_bytes"],
         fsyncs=row["fsyncs"],
@@ -91,7 +102,14 @@ async def effects(channels: Mapping[str, grpc.aio.Channel]) -> Effects:
     stock = await inventory.GetInventoryReport(GetInventoryReportRequest(), timeout=REPORT_TIMEOUT_S)
     money = await payment.GetPaymentReport(GetPaymentReportRequest(), timeout=REPORT_TIMEOUT_S)
     parcels = await shipping.GetShippingReport(GetShippingReportRequest(), timeout=REPORT_TIMEOUT_S)
-    return Effects(stock.held_reservations, money.captured_payments, parcels.booked_shipments)
+    return Effects(
+        reserved=stock.held_reservations + stock.confirmed_reservations,
+        released=stock.released_reservations,
+        captured=money.captured_payments,
+        refunded=money.refunded_payments,
+        booked=parcels.booked_shipments + parcels.handed_over_shipments,
+        cancelled=parcels.cancelled_shipments,
+    )
 
 
 def _cpu_s(pids: Iterable[int]) -> float:

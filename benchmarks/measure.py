@@ -1,27 +1,48 @@
 """One measurement: the load generator runs once, while this process reads the counters around its window."""
 
-import asyncio
 import json
-import os
-import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import grpc
 import psutil
+from inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 
+from benchmarks.bench import Bench
+from benchmarks.calls import open_channels
+from benchmarks.contenders import Running, up
 from benchmarks.counters import Effects, Usage, effects, usage
-from benchmarks.load import Task, Window
-from benchmarks.scenarios import Scenario
-from benchmarks.sites import Bench
+from benchmarks.load import MAX_WARM_UP_S, TASK_VARIABLE, Task, Window
+from benchmarks.orders import deliveries
+from benchmarks.processes import START_TIMEOUT_S, Program
+from benchmarks.scenarios import Scenario, Site
 
-START_TIMEOUT_S: Final = 30.0
-END_TIMEOUT_S: Final = 45.0
+END_TIMEOUT_S: Final = 120.0
+"""For what is in flight when the window closes: a slow contender has a long queue."""
+STOCK_TIMEOUT_S: Final = 30.0
 
 
 class LoadError(Exception):
     """The load generator failed, or the participants did something else than it says; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """How long one run takes, in seconds; the warm-up is at least so long."""
+
+    seconds: float = 5.0
+    warm_up_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Which run it is. ``number`` is another one for each, ``seed`` draws its orders."""
+
+    repeat: int
+    number: int
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,56 +62,77 @@ class Measurement:
     @property
     def others_share(self) -> float:
         """Share of the machine's CPUs that went to what is not measured here: 0 on an idle machine, 1 is all of it."""
-        measured_s = self.used.node_cpu_s + self.used.postgres_cpu_s + self.used.participants_cpu_s
-        load_s = self.window.cpu_s * self.used.taken_at / self.window.seconds
+        used = self.used
+        measured_s = used.server_cpu_s + used.worker_cpu_s + used.postgres_cpu_s + used.participants_cpu_s
+        load_s = self.window.cpu_s * used.taken_at / self.window.seconds
         cpus = psutil.cpu_count() or 1
-        return max(0.0, self.used.machine_cpu_s - measured_s - load_s) / (self.used.taken_at * cpus)
+        return max(0.0, used.machine_cpu_s - measured_s - load_s) / (used.taken_at * cpus)
 
 
-async def measure(
-    bench: Bench, task: Task, scenario: Scenario, repeat: int, channels: dict[str, grpc.aio.Channel]
-) -> Measurement:
-    """Runs the task. Raises ``LoadError``."""
-    before = await effects(channels)
-    site = bench.sites[scenario.site]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "benchmarks.load",
-        json.dumps(asdict(task)),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+async def measure(bench: Bench, scenario: Scenario, turn: Turn, length: Length) -> Measurement:
+    """Starts the scenario, measures it and ends it. Raises ``LoadError`` and ``ProgramError``."""
+    async with up(bench, scenario) as running:
+        return await closed_loop(bench, running, scenario, turn, length)
+
+
+async def closed_loop(bench: Bench, running: Running, scenario: Scenario, turn: Turn, length: Length) -> Measurement:
+    """Measures what is up. Raises as :func:`measure` does."""
+    task = Task(
+        contender=scenario.contender,
+        in_flight=scenario.in_flight,
+        refused=scenario.refused,
+        addresses=running.addresses,
+        where=running.server.where,
+        with_metadata=scenario.site is Site.REAL,
+        warm_up_s=length.warm_up_s,
+        seconds=length.seconds,
+        prefix=f"ORD-{turn.number:03d}",
+        seed=turn.seed,
     )
+    async with channels_to(running.addresses) as channels:
+        before = await effects(channels)
+        window, used, expected = await _run(bench, running, task)
+        happened = await effects(channels) - before
+    if happened != expected:
+        raise LoadError(f"{scenario}: the ends of the sagas mean {expected}, but the participants count {happened}")
+    return Measurement(scenario, turn.repeat, window, used)
+
+
+@asynccontextmanager
+async def channels_to(addresses: Mapping[str, str]) -> AsyncIterator[dict[str, grpc.aio.Channel]]:
+    """By full name of service, closed at the end."""
+    channels = open_channels(addresses)
     try:
-        await _event(process, "begun", START_TIMEOUT_S + task.warm_up_s)
-        begun = await usage(bench, site)
-        measured = await _event(process, "measured", START_TIMEOUT_S + task.seconds)
-        used = await usage(bench, site) - begun
-        ended = await _event(process, "ended", END_TIMEOUT_S)
-        async with asyncio.timeout(END_TIMEOUT_S):
-            await process.wait()
+        yield channels
     finally:
-        with suppress(ProcessLookupError):
-            process.kill()
-    del measured["event"]
-    _verify(scenario, int(ended["completed"]), await effects(channels) - before)
-    return Measurement(scenario, repeat, Window(**measured), used)
+        for channel in set(channels.values()):
+            await channel.close()
 
 
-async def _event(process: asyncio.subprocess.Process, event: str, timeout_s: float) -> dict[str, Any]:
-    assert process.stdout is not None
-    async with asyncio.timeout(timeout_s):
-        line = await process.stdout.readline()
-    if not line:
-        raise LoadError(f"the load generator ended before it said {event!r}; what it printed says why")
-    said: dict[str, Any] = json.loads(line)
-    if said["event"] != event:
-        raise LoadError(f"the load generator said {said['event']!r} instead of {event!r}")
-    return said
+async def stock_up(bench: Bench) -> None:
+    """Gives the real inventory enough for everything."""
+    async with channels_to(bench.real) as channels:
+        inventory = InventoryServiceStub(channels["inventory.v1.InventoryService"])
+        for delivery in deliveries():
+            await inventory.ReceiveStock(delivery, timeout=STOCK_TIMEOUT_S)
 
 
-def _verify(scenario: Scenario, completed: int, happened: Effects) -> None:
-    """Each saga had each effect exactly once."""
-    if happened != Effects(completed, completed, completed):
-        raise LoadError(f"{scenario}: {completed} sagas completed, but the participants count {happened}")
+async def _run(bench: Bench, running: Running, task: Task) -> tuple[Window, Usage, Effects]:
+    """What ended in the window, what was used meanwhile, and what all the sagas' ends mean for the participants."""
+    command = [str(running.python), "-m", "benchmarks.load"]
+    environment = {TASK_VARIABLE: json.dumps(asdict(task))}
+    async with Program("load", command, bench.directory / "log" / "load.log", environment) as load:
+        await said(load, "begun", START_TIMEOUT_S + task.warm_up_s + MAX_WARM_UP_S)
+        begun = await usage(bench, running)
+        measured = await said(load, "measured", START_TIMEOUT_S + task.seconds)
+        used = await usage(bench, running) - begun
+        ended = await said(load, "ended", END_TIMEOUT_S)
+    return Window(**measured), used, Effects.of(int(ended["completed"]), int(ended["refused"]))
+
+
+async def said(load: Program, event: str, timeout_s: float) -> dict[str, Any]:
+    """What the load generator says with ``event``. Raises ``LoadError`` if that is something else."""
+    words = await load.said(timeout_s)
+    if words.pop("event", None) != event:
+        raise LoadError(f"the load generator said something else than {event!r}")
+    return words

@@ -1,4 +1,4 @@
-"""The load's orders: every one new and fulfillable, spread over enough articles that few queue for the same one."""
+"""The load's orders: every one new, spread over enough articles that few queue for the same one."""
 
 import random
 from collections.abc import Iterator
@@ -14,12 +14,18 @@ PIECES_A_DELIVERY: Final = 10_000
 LINES_A_DELIVERY: Final = 500
 DELIVERIES: Final = 4
 WAREHOUSE: Final = "BER-1"
+SERVED: Final = "DE"
+NOT_SERVED: Final = "AQ"
+"""A country that no carrier serves: shipping refuses the order."""
 
 _SKUS: Final = tuple(f"ART-{number:04d}" for number in range(ARTICLES))
 
 
-def orders(prefix: str, seed: int) -> Iterator[PlaceOrderRequest]:
-    """Orders without end: two articles each, drawn evenly. ``prefix`` makes their ids unlike those of any other run."""
+def orders(prefix: str, seed: int, refused: float = 0.0) -> Iterator[PlaceOrderRequest]:
+    """Orders without end: two articles each, drawn evenly. ``prefix`` makes their ids unlike those of any other run.
+
+    ``refused``: the share, 0 to 1, that shipping refuses; all others are fulfillable.
+    """
     draw = random.Random(seed)  # noqa: S311  (a load, not a secret)
     number = 0
     while True:
@@ -39,7 +45,7 @@ def orders(prefix: str, seed: int) -> Iterator[PlaceOrderRequest]:
                 address_lines=["Torstraße 49"],
                 locality="Berlin",
                 postal_code="10119",
-                region_code="DE",
+                region_code=NOT_SERVED if draw.random() < refused else SERVED,
             ),
         )
 

@@ -1,130 +1,144 @@
-"""The results as a table for the terminal and as ``docs/benchmarks.md``."""
+"""The results as tables: for the terminal, and for the document."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from rich.table import Table
 
 from benchmarks.measure import Measurement
-from benchmarks.scenarios import Contender
+from benchmarks.open_loop import Overload
+from benchmarks.scenarios import Contender, Feature, Site
 from benchmarks.summary import Summary
 
-Column: TypeAlias = tuple[str, Callable[[Summary], str]]
+RowT = TypeVar("RowT")
+Column: TypeAlias = tuple[str, Callable[[RowT], str]]
 
-SCENARIO: Final[tuple[Column, ...]] = (
-    ("participants", lambda row: row.scenario.site),
-    ("in flight", lambda row: str(row.scenario.in_flight)),
+NEITHER: Final = frozenset({Contender.RESTATE, Contender.TEMPORAL})
+"""They store nothing in PostgreSQL, so what it did then is not theirs."""
+
+
+class Results(Generic[RowT]):
+    """A table: a title, columns of which the first ``words`` are text and the others numbers, and rows."""
+
+    def __init__(self, title: str, words: int, columns: Sequence[Column[RowT]], rows: Sequence[RowT]) -> None:
+        self.title = title
+        self._words = words
+        self._columns = columns
+        self._rows = rows
+
+    def __bool__(self) -> bool:
+        return bool(self._rows)
+
+    def for_terminal(self) -> Table:
+        """The same for a screen."""
+        table = Table(title=self.title, title_justify="left")
+        for number, (heading, _) in enumerate(self._columns):
+            table.add_column(heading, justify="left" if number < self._words else "right", no_wrap=True)
+        for row in self._rows:
+            table.add_row(*(cell(row) for _, cell in self._columns))
+        return table
+
+    def markdown(self) -> str:
+        """The same as Markdown, its title as a sentence."""
+        headings = [heading for heading, _ in self._columns]
+        rules = ["---" if number < self._words else "---:" for number in range(len(headings))]
+        cells = [[cell(row) for _, cell in self._columns] for row in self._rows]
+        return f"{self.title}.\n\n" + "".join(f"| {' | '.join(row)} |\n" for row in (headings, rules, *cells))
+
+
+def tables(rows: Sequence[Summary], overloads: Sequence[Overload]) -> Iterator[Results[Summary] | Results[Overload]]:
+    """Every table that has rows, in the order of the document."""
+    plain = [row for row in rows if row.scenario.feature is Feature.NONE]
+    peers = [row for row in plain if row.scenario.site is Site.TRIVIAL]
+    real = [row for row in plain if row.scenario.site is Site.REAL]
+    found = (
+        Results("Speed, with trivial participants", 3, (*_CONDITIONS, *_SPEED), peers),
+        Results("Cost of a saga: CPU in ms by process, and what PostgreSQL did", 3, (*_CONDITIONS, *_COST), peers),
+        Results("Speed, with real participants and their barriers", 3, (*_CONDITIONS, *_SPEED), real),
+        Results("Cost of a saga with real participants", 3, (*_CONDITIONS, *_COST), real),
+        Results(
+            "Features of the orchestrator, at 64 in flight with trivial participants",
+            1,
+            (("feature", lambda row: row.scenario.feature), *_FEATURE, *_COST),
+            [row for row in rows if row.scenario.feature is not Feature.NONE],
+        ),
+        Results("Open loop at twice the closed loop's peak", 1, _OVERLOAD, overloads),
+    )
+    return (table for table in found if table)
+
+
+def every_run(measurements: Sequence[Measurement]) -> Results[Measurement]:
+    """One row for each run, in the order in which they were made."""
+    return Results("In the order in which they were made", 4, _RUN, measurements)
+
+
+def _ratio(value: float | None, form: str = "{:.2f} x") -> str:
+    return "" if value is None else form.format(value)
+
+
+def _stored(row: Summary, value: str) -> str:
+    return "" if row.scenario.contender in NEITHER else value
+
+
+_CONDITIONS: Final[tuple[Column[Summary], ...]] = (
     ("by", lambda row: row.scenario.contender),
+    ("in flight", lambda row: str(row.scenario.in_flight)),
+    ("refused", lambda row: f"{row.scenario.refused:.0%}"),
 )
-SPEED: Final[tuple[Column, ...]] = (
+_SPEED: Final[tuple[Column[Summary], ...]] = (
     ("sagas/s", lambda row: f"{row.sagas_per_s:,.0f}"),
     ("range", lambda row: f"{row.lowest_per_s:,.0f}-{row.highest_per_s:,.0f}"),
-    ("of bare", lambda row: f"{row.rate_to_bare:.0%}"),
+    ("of bare", lambda row: _ratio(row.rate_to_bare, "{:.0%}")),
+    ("orchestrator to it", lambda row: _ratio(row.engine_rate, "{:.1f} x")),
     ("p50 ms", lambda row: f"{row.p50_ms:.1f}"),
-    ("to bare", lambda row: f"{row.p50_to_bare:.1f} x"),
+    ("to bare", lambda row: _ratio(row.p50_to_bare, "{:.1f} x")),
     ("p99 ms", lambda row: f"{row.p99_ms:.1f}"),
-    ("to p50", lambda row: f"{row.p99_ms / row.p50_ms:.1f} x"),
+    ("to p50", lambda row: _ratio(row.p99_ms / row.p50_ms if row.p50_ms else None, "{:.1f} x")),
 )
-COST: Final[tuple[Column, ...]] = (
-    ("node", lambda row: _ours(row, f"{row.node_ms:.2f}")),
-    ("PostgreSQL", lambda row: f"{row.postgres_ms:.2f}"),
+_COST: Final[tuple[Column[Summary], ...]] = (
+    ("server", lambda row: f"{row.server_ms:.2f}" if row.server_ms else ""),
+    ("worker", lambda row: f"{row.worker_ms:.2f}" if row.worker_ms else ""),
+    ("caller", lambda row: f"{row.load_ms:.2f}"),
+    ("PostgreSQL", lambda row: _stored(row, f"{row.postgres_ms:.2f}")),
     ("participants", lambda row: f"{row.participants_ms:.2f}"),
-    ("load", lambda row: f"{row.load_ms:.2f}"),
-    ("commits", lambda row: f"{row.commits:.2f}"),
-    ("fsyncs", lambda row: f"{row.fsyncs:.2f}"),
-    ("WAL KB", lambda row: f"{row.wal_bytes / 1000:.2f}"),
+    ("commits", lambda row: _stored(row, f"{row.commits:.2f}")),
+    ("fsyncs", lambda row: _stored(row, f"{row.fsyncs:.2f}")),
+    ("WAL KB", lambda row: _stored(row, f"{row.wal_bytes / 1000:.2f}")),
 )
-TABLES: Final = (
-    ("Speed: medians of the repeats", (*SCENARIO, *SPEED)),
-    ("Cost of a saga: CPU in ms by process, and what PostgreSQL did", (*SCENARIO, *COST)),
+_FEATURE: Final[tuple[Column[Summary], ...]] = (
+    ("sagas/s", lambda row: f"{row.sagas_per_s:,.0f}"),
+    ("to without", lambda row: _ratio(row.rate_to_plain)),
+    ("p50 ms", lambda row: f"{row.p50_ms:.1f}"),
+    ("p99 ms", lambda row: f"{row.p99_ms:.1f}"),
 )
-LEFT: Final = frozenset({0, 2})
-"""Columns of words; the others are numbers and stand to the right."""
-
-PREAMBLE: Final = """\
-# Benchmarks
-
-Written by `python -m benchmarks --write`; `make bench` prints the same without writing it.
-
-`place-order` version 1 (reserve, charge, create shipment, one after the other) through one node's typed front door
-`orders.v1.OrderService/PlaceOrder`, on the embedded PostgreSQL with fsync on and with every setting at its default,
-next to a bare client that makes the same three calls itself and remembers nothing. Everything runs on one machine:
-load generator, node, PostgreSQL and participants share its CPUs.
-
-- **trivial** participants answer from memory at once, all three in one process: what is left is the cost of the caller.
-- **real** ones are the inventory, payment and shipping services with their barriers, each committing to PostgreSQL.
-
-Every order is new and fulfillable, two of a thousand articles each. A closed loop keeps 1 or 64 orders in flight. The
-scenarios take turns, forwards and backwards. Rates and latencies are medians of the repeats, *range* is the slowest
-and the fastest one, and the ratios are medians of ratios taken within one repeat. Costs are per saga, over all repeats:
-CPU of each group of processes in milliseconds (PostgreSQL includes the real participants' databases), commits, fsyncs
-and bytes of the WAL. After each run the participants are asked what they did: one reservation, one payment and one
-shipment for every completed saga, or the benchmark fails.
-
-At one in flight a saga waits for four commits, one after the other: the disk's sync time counts four times. What else
-runs on the machine takes CPU and disk from both sides, so the ratios say more than the rates; *others' CPU* is the
-share of the machine that went to programs outside the measurement.
-"""
-
-
-def tables(rows: Sequence[Summary]) -> Iterator[Table]:
-    """For the terminal."""
-    for title, columns in TABLES:
-        table = Table(title=title, title_justify="left")
-        for number, (heading, _) in enumerate(columns):
-            table.add_column(heading, justify="left" if number in LEFT else "right", no_wrap=True)
-        for row in rows:
-            table.add_row(*_cells(columns, row), end_section=row.scenario.contender is list(Contender)[-1])
-        yield table
-
-
-def document(
-    rows: Sequence[Summary], measurements: Sequence[Measurement], machine: Mapping[str, str], settings: str
-) -> str:
-    """``docs/benchmarks.md``, every single run included."""
-    runs = [
-        (
-            str(each.repeat + 1),
-            each.scenario.site,
-            str(each.scenario.in_flight),
-            each.scenario.contender,
-            f"{each.sagas_per_s:,.0f}",
-            f"{each.window.p50_ms:.2f}",
-            f"{each.window.p99_ms:.2f}",
-            f"{each.others_share:.0%}",
-        )
-        for each in measurements
-    ]
-    parts = [
-        PREAMBLE,
-        f"## Results\n\n{date.today().isoformat()}; {settings}.\n",  # noqa: DTZ011  (a date to read, not a time)
-        *(
-            f"{title}.\n\n"
-            + _markdown([heading for heading, _ in columns], [_cells(columns, row) for row in rows], LEFT)
-            for title, columns in TABLES
-        ),
-        "## Machine\n",
-        _markdown(["", ""], list(machine.items()), frozenset({0, 1})),
-        "## Every run\n",
-        _markdown(
-            ["repeat", "participants", "in flight", "by", "sagas/s", "p50 ms", "p99 ms", "others' CPU"],
-            runs,
-            frozenset({1, 3}),
-        ),
-    ]
-    return "\n".join(parts)
-
-
-def _ours(row: Summary, cell: str) -> str:
-    """Empty for the bare client: the node that its run leaves idle is none of its cost."""
-    return cell if row.scenario.contender is Contender.ENGINE else ""
-
-
-def _cells(columns: Sequence[Column], row: Summary) -> list[str]:
-    return [cell(row) for _, cell in columns]
-
-
-def _markdown(headings: Sequence[str], rows: Sequence[Sequence[str]], left: frozenset[int]) -> str:
-    rules = ["---" if number in left else "---:" for number in range(len(headings))]
-    return "".join(f"| {' | '.join(row)} |\n" for row in (headings, rules, *rows))
+_OVERLOAD: Final[tuple[Column[Overload], ...]] = (
+    ("callers", lambda row: "honour RetryInfo" if row.honours else "ask again at once"),
+    ("peak/s", lambda row: f"{row.peak_per_s:,.0f}"),
+    ("arrive/s", lambda row: f"{row.rate:,.0f}"),
+    ("complete/s", lambda row: f"{row.arrived.goodput_per_s:,.0f}"),
+    ("of peak", lambda row: f"{row.arrived.goodput_per_s / row.peak_per_s:.0%}"),
+    ("slowest second", lambda row: f"{row.arrived.lowest_per_s:,.0f}"),
+    ("p50 ms", lambda row: f"{row.arrived.p50_ms:,.0f}"),
+    ("p99 ms", lambda row: f"{row.arrived.p99_ms:,.0f}"),
+    ("refusals", lambda row: f"{row.arrived.refusals:,}"),
+    ("gave up", lambda row: f"{row.arrived.gave_up:,}"),
+    ("late", lambda row: f"{row.arrived.late:,}"),
+    ("failed", lambda row: f"{row.arrived.failed + row.arrived.not_sent:,}"),
+    ("MiB before", lambda row: f"{row.before_mib:.0f}"),
+    ("half-way", lambda row: f"{row.middle_mib:.0f}"),
+    ("highest", lambda row: f"{row.highest_mib:.0f}"),
+    ("after", lambda row: f"{row.after_mib:.0f}"),
+    ("afterwards, of peak", lambda row: f"{row.after_per_s / row.peak_per_s:.0%}"),
+)
+_RUN: Final[tuple[Column[Measurement], ...]] = (
+    ("repeat", lambda each: str(each.repeat + 1)),
+    ("participants", lambda each: each.scenario.site),
+    ("by", lambda each: each.scenario.contender),
+    ("feature", lambda each: each.scenario.feature),
+    ("in flight", lambda each: str(each.scenario.in_flight)),
+    ("refused", lambda each: f"{each.scenario.refused:.0%}"),
+    ("sagas/s", lambda each: f"{each.sagas_per_s:,.0f}"),
+    ("p50 ms", lambda each: f"{each.window.p50_ms:.2f}"),
+    ("p99 ms", lambda each: f"{each.window.p99_ms:.2f}"),
+    ("others' CPU", lambda each: f"{each.others_share:.0%}"),
+)

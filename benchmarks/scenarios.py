@@ -14,6 +14,15 @@ class Contender(StrEnum):
     """The load generator itself, with no durability at all: what every ratio is to."""
     ENGINE = "orchestrator"
     """One node, started through its typed front door, with the settings that it ships with."""
+    HAND_WRITTEN = "hand-written"
+    """An application's own coordinator with SQLAlchemy: a commit before and after every step."""
+    DBOS = "DBOS"
+    RESTATE = "Restate"
+    TEMPORAL = "Temporal"
+
+
+PEERS: Final = (Contender.HAND_WRITTEN, Contender.DBOS, Contender.RESTATE, Contender.TEMPORAL)
+"""What the orchestrator is compared with. All but the first live in environments of their own."""
 
 
 class Site(StrEnum):
@@ -25,21 +34,66 @@ class Site(StrEnum):
     """Inventory, payment and shipping with their barriers, each on a database of its own."""
 
 
+class Feature(StrEnum):
+    """What the orchestrator is asked to do beyond three calls one after the other."""
+
+    NONE = ""
+    RETRIES = "retries: 1 call in 10 is UNAVAILABLE"
+    SIDE_BY_SIDE = "the same three steps in parallel"
+    SIX_STEPS = "place-order v2: six steps, two pairs parallel, a pivot"
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One row of the results. ``in_flight``: sagas under way at a time, a new one begun as soon as one ends."""
+    """One row of the results.
+
+    ``in_flight``: sagas under way at a time, a new one begun as soon as one ends. ``refused``: the share of the orders,
+    0 to 1, that the last step refuses, so that the steps before it are undone.
+    """
 
     site: Site
     in_flight: int
     contender: Contender
+    refused: float = 0.0
+    feature: Feature = Feature.NONE
+
+    @property
+    def conditions(self) -> tuple[Site, int, float]:
+        """Contenders under the same conditions are compared."""
+        return self.site, self.in_flight, self.refused
+
+    def __str__(self) -> str:
+        told = f"{self.site} participants, {self.in_flight} in flight, {self.refused:.0%} refused, {self.contender}"
+        return f"{told}, {self.feature}" if self.feature else told
 
 
-IN_FLIGHT: Final = (1, 64)
+IN_FLIGHT: Final = (1, 64, 512)
+REFUSED: Final = (0.0, 0.1)
+FEATURE_IN_FLIGHT: Final = 64
+REAL_IN_FLIGHT: Final = (1, 64)
+BARE_FIRST: Final = (Contender.BARE, Contender.ENGINE)
 
 
-def scenarios(sites: Sequence[Site], in_flight: Sequence[int]) -> tuple[Scenario, ...]:
-    """In the order of the results: contenders side by side."""
-    return tuple(Scenario(*chosen) for chosen in product(sites, in_flight, Contender))
+def scenarios(
+    sites: Sequence[Site], in_flight: Sequence[int], refused: Sequence[float], peers: Sequence[Contender]
+) -> tuple[Scenario, ...]:
+    """In the order of the results: contenders side by side. Peers call trivial participants alone."""
+    found: list[Scenario] = []
+    for site, share, flying in product(sites, refused, in_flight):
+        if site is Site.REAL and flying not in REAL_IN_FLIGHT:
+            continue  # the participants' databases are all that would be measured
+        contenders = (*BARE_FIRST, *peers) if site is Site.TRIVIAL else BARE_FIRST
+        found += [Scenario(site, flying, contender, share) for contender in contenders]
+    return tuple(found)
+
+
+def features() -> tuple[Scenario, ...]:
+    """The orchestrator with each feature; compared with its own run without."""
+    return tuple(
+        Scenario(Site.TRIVIAL, FEATURE_IN_FLIGHT, Contender.ENGINE, 0.0, feature)
+        for feature in Feature
+        if feature is not Feature.NONE
+    )
 
 
 def rounds(chosen: Sequence[Scenario], repeats: int) -> Iterator[tuple[int, Scenario]]:

@@ -1,18 +1,26 @@
 """Medians over the repeats, ratios within a repeat, and costs a saga over all of them. Pure."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from statistics import median
+from typing import Final, TypeAlias
 
 from benchmarks.measure import Measurement
-from benchmarks.scenarios import Contender, Scenario, Site
+from benchmarks.scenarios import Contender, Feature, Scenario
+
+Bases: TypeAlias = Mapping[tuple[Scenario, int], Measurement]
+"""By scenario and repeat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """One row of the results. CPU in milliseconds a saga, WAL in bytes a saga, rates in sagas a second."""
+    """One row of the results. CPU in milliseconds a saga, WAL in bytes a saga, rates in sagas a second.
+
+    ``engine_rate`` is how many times as many sagas the orchestrator carried out under the same conditions, and
+    ``rate_to_plain`` a feature's rate to that of the orchestrator without it; None where there is nothing to compare.
+    """
 
     scenario: Scenario
     sagas_per_s: float
@@ -20,9 +28,12 @@ class Summary:
     highest_per_s: float
     p50_ms: float
     p99_ms: float
-    rate_to_bare: float
-    p50_to_bare: float
-    node_ms: float
+    rate_to_bare: float | None
+    p50_to_bare: float | None
+    engine_rate: float | None
+    rate_to_plain: float | None
+    server_ms: float
+    worker_ms: float
     postgres_ms: float
     participants_ms: float
     load_ms: float
@@ -32,25 +43,41 @@ class Summary:
 
 
 def summarise(measurements: Sequence[Measurement]) -> list[Summary]:
-    """A row for each scenario, in the order of its first measurement. Needs one of the bare client for every other."""
+    """A row for each scenario, in the order of its first measurement."""
     by_scenario: dict[Scenario, list[Measurement]] = {}
     for each in measurements:
         by_scenario.setdefault(each.scenario, []).append(each)
-    bare = {(each.scenario.site, each.scenario.in_flight, each.repeat): each for each in measurements if is_bare(each)}
-    return [_summary(scenario, several, bare) for scenario, several in by_scenario.items()]
+    bases = {(each.scenario, each.repeat): each for each in measurements}
+    return [_summary(scenario, several, bases) for scenario, several in by_scenario.items()]
 
 
-def is_bare(measurement: Measurement) -> bool:
-    """True if it is one that ratios refer to."""
-    return measurement.scenario.contender is Contender.BARE
+def _rate(this: Measurement, base: Measurement) -> float:
+    return this.sagas_per_s / base.sagas_per_s if base.sagas_per_s else 0.0
 
 
-def _summary(scenario: Scenario, several: list[Measurement], bare: dict[tuple[Site, int, int], Measurement]) -> Summary:
+def _rate_of_base(this: Measurement, base: Measurement) -> float:
+    return _rate(base, this)
+
+
+def _p50(this: Measurement, base: Measurement) -> float:
+    return this.window.p50_ms / base.window.p50_ms if base.window.p50_ms else 0.0
+
+
+def _ratio(
+    several: Sequence[Measurement], bases: Bases, base: Scenario, of: Callable[[Measurement, Measurement], float]
+) -> float | None:
+    """The median of the ratios to the base's run in the same repeat; None if that was not measured."""
+    found = [of(each, bases[base, each.repeat]) for each in several if (base, each.repeat) in bases]
+    return median(found) if found else None
+
+
+def _summary(scenario: Scenario, several: list[Measurement], bases: Bases) -> Summary:
     rates = [each.sagas_per_s for each in several]
-    paired = [(each, bare[scenario.site, scenario.in_flight, each.repeat]) for each in several]
+    plain = replace(scenario, feature=Feature.NONE)
+    bare, engine = replace(plain, contender=Contender.BARE), replace(plain, contender=Contender.ENGINE)
     used = reduce(add, (each.used for each in several))
     # The counters are read a moment after the window's edges, so they are brought to its length.
-    sagas = sum(each.sagas_per_s * each.used.taken_at for each in several)
+    sagas = max(1.0, sum(each.sagas_per_s * each.used.taken_at for each in several))
     return Summary(
         scenario=scenario,
         sagas_per_s=median(rates),
@@ -58,13 +85,44 @@ def _summary(scenario: Scenario, several: list[Measurement], bare: dict[tuple[Si
         highest_per_s=max(rates),
         p50_ms=median(each.window.p50_ms for each in several),
         p99_ms=median(each.window.p99_ms for each in several),
-        rate_to_bare=median(each.sagas_per_s / base.sagas_per_s for each, base in paired),
-        p50_to_bare=median(each.window.p50_ms / base.window.p50_ms for each, base in paired),
-        node_ms=used.node_cpu_s * 1000 / sagas,
+        rate_to_bare=None if scenario.feature else _ratio(several, bases, bare, _rate),
+        p50_to_bare=None if scenario.feature else _ratio(several, bases, bare, _p50),
+        engine_rate=None if scenario.feature else _ratio(several, bases, engine, _rate_of_base),
+        rate_to_plain=_ratio(several, bases, plain, _rate) if scenario.feature else None,
+        server_ms=used.server_cpu_s * 1000 / sagas,
+        worker_ms=used.worker_cpu_s * 1000 / sagas,
         postgres_ms=used.postgres_cpu_s * 1000 / sagas,
         participants_ms=used.participants_cpu_s * 1000 / sagas,
-        load_ms=sum(each.window.cpu_s for each in several) * 1000 / sum(each.window.sagas for each in several),
+        load_ms=sum(each.window.cpu_s for each in several) * 1000 / max(1, sum(each.window.sagas for each in several)),
         wal_bytes=used.wal_bytes / sagas,
         fsyncs=used.fsyncs / sagas,
         commits=used.commits / sagas,
     )
+
+
+QUICK: Final[Mapping[str, bool]] = {
+    "of bare at 64": True,
+    "p50 to bare at 1": False,
+    "p99 to p50 at 64": False,
+    "fsyncs a saga at 64": False,
+    "WAL KB a saga at 64": False,
+    "node CPU ms a saga at 64": False,
+}
+"""What the quick benchmark tracks; True where more is better."""
+
+
+def tracked(rows: Sequence[Summary]) -> dict[str, float]:
+    """The values of :data:`QUICK`, from a run with trivial participants and 1 and 64 in flight. Raises ``KeyError``."""
+    by = {row.scenario.in_flight: row for row in rows if row.scenario.contender is Contender.ENGINE}
+    one, many = by[1], by[64]
+    assert one.p50_to_bare is not None
+    assert many.rate_to_bare is not None
+    values = (
+        many.rate_to_bare,
+        one.p50_to_bare,
+        many.p99_ms / many.p50_ms,
+        many.fsyncs,
+        many.wal_bytes / 1000,
+        many.server_ms,
+    )
+    return dict(zip(QUICK, values, strict=True))

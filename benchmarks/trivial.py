@@ -1,28 +1,62 @@
 """Participants that answer from memory at once: what is left to measure is the caller. Run as a process of its own.
 
-They count the calls that they answered, and tell through the report methods of the contracts. No barrier, no
-validation, no undo of what was never stored: a compensation is an answer like any other.
+They count what they answered, and tell through the report methods of the contracts. No barrier and no validation: a
+repeated call counts twice, which the benchmark would notice. Shipping refuses an order to a country that it does not
+serve, with a barrier's proof that nothing happened. ``--unavailable-every N`` answers each N-th call UNAVAILABLE.
 """
 
+import argparse
 import asyncio
 import json
 import signal
 import sys
 from collections import Counter
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
 
 import grpc
 import uvloop
-from inventory.v1.inventory_pb2 import GetInventoryReportResponse, ReleaseResponse, ReserveResponse
+from inventory.v1.inventory_pb2 import (
+    ConfirmReservationResponse,
+    GetInventoryReportResponse,
+    ReleaseResponse,
+    ReserveResponse,
+)
 from inventory.v1.inventory_saga import InventoryService
-from payment.v1.payment_pb2 import ChargeResponse, GetPaymentReportResponse, RefundResponse
+from payment.v1.payment_pb2 import (
+    AuthorizeResponse,
+    CaptureResponse,
+    ChargeResponse,
+    GetPaymentReportResponse,
+    RefundResponse,
+    VoidAuthorizationResponse,
+)
 from payment.v1.payment_saga import PaymentService
-from shipping.v1.shipping_pb2 import CancelShipmentResponse, CreateShipmentResponse, GetShippingReportResponse
+from shipping.v1.shipping_pb2 import (
+    CancelShipmentResponse,
+    CreateShipmentResponse,
+    GetShippingReportResponse,
+    NotifyCarrierResponse,
+)
 from shipping.v1.shipping_saga import ShippingService
 
+from benchmarks.orders import NOT_SERVED
+from contracts.errors import RpcError, to_trailers
+from contracts.metadata import VERDICT, VERDICT_STORED
 from contracts.method import Method
 
+Handler: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
+
 STOP_GRACE_S: Final = 1.0
+
+_REFUSAL: Final = RpcError(
+    grpc.StatusCode.FAILED_PRECONDITION,
+    "UNDELIVERABLE",
+    f"no carrier serves {NOT_SERVED}",
+    domain="shipping.v1",
+    trailers=((VERDICT, VERDICT_STORED),),
+)
+_REFUSAL_TRAILERS: Final = to_trailers(_REFUSAL)
 
 _calls: Final = Counter[str]()
 
@@ -50,7 +84,31 @@ async def refund(_request: Any, _context: Any) -> RefundResponse:
     return RefundResponse(refund_id=_id("refund"))
 
 
-async def create_shipment(_request: Any, _context: Any) -> CreateShipmentResponse:
+async def authorize(_request: Any, _context: Any) -> AuthorizeResponse:
+    return AuthorizeResponse(payment_id=_id("authorize"))
+
+
+async def void_authorization(_request: Any, _context: Any) -> VoidAuthorizationResponse:
+    _calls["void"] += 1
+    return VoidAuthorizationResponse()
+
+
+async def capture(_request: Any, _context: Any) -> CaptureResponse:
+    return CaptureResponse(capture_id=_id("charge"))
+
+
+async def confirm_reservation(_request: Any, _context: Any) -> ConfirmReservationResponse:
+    _calls["confirm"] += 1
+    return ConfirmReservationResponse(shipped_quantity=3)
+
+
+async def notify_carrier(_request: Any, _context: Any) -> NotifyCarrierResponse:
+    return NotifyCarrierResponse(pickup_reference=_id("notify"))
+
+
+async def create_shipment(request: Any, context: Any) -> CreateShipmentResponse:
+    if request.destination.region_code == NOT_SERVED:
+        await context.abort(_REFUSAL.code, _REFUSAL.message, _REFUSAL_TRAILERS)
     shipment_id = _id("ship")
     return CreateShipmentResponse(shipment_id=shipment_id, tracking_number=f"DE{shipment_id[-19:]}", carrier="DHL")
 
@@ -62,51 +120,78 @@ async def cancel_shipment(_request: Any, _context: Any) -> CancelShipmentRespons
 
 async def inventory_report(_request: Any, _context: Any) -> GetInventoryReportResponse:
     return GetInventoryReportResponse(
-        held_reservations=_calls["reserve"] - _calls["release"], released_reservations=_calls["release"]
+        held_reservations=_calls["reserve"] - _calls["release"] - _calls["confirm"],
+        released_reservations=_calls["release"],
+        confirmed_reservations=_calls["confirm"],
     )
 
 
 async def payment_report(_request: Any, _context: Any) -> GetPaymentReportResponse:
     return GetPaymentReportResponse(
-        captured_payments=_calls["charge"] - _calls["refund"], refunded_payments=_calls["refund"]
+        captured_payments=_calls["charge"] - _calls["refund"],
+        refunded_payments=_calls["refund"],
+        voided_payments=_calls["void"],
     )
 
 
 async def shipping_report(_request: Any, _context: Any) -> GetShippingReportResponse:
     return GetShippingReportResponse(
-        booked_shipments=_calls["ship"] - _calls["cancel"], cancelled_shipments=_calls["cancel"]
+        booked_shipments=_calls["ship"] - _calls["cancel"] - _calls["notify"],
+        cancelled_shipments=_calls["cancel"],
+        handed_over_shipments=_calls["notify"],
     )
 
 
-_HANDLERS: Final[tuple[tuple[Method[Any, Any], Any], ...]] = (
+_HANDLERS: Final[tuple[tuple[Method[Any, Any], Handler], ...]] = (
     (InventoryService.Reserve, reserve),
     (InventoryService.Release, release),
-    (InventoryService.GetInventoryReport, inventory_report),
+    (InventoryService.ConfirmReservation, confirm_reservation),
     (PaymentService.Charge, charge),
     (PaymentService.Refund, refund),
-    (PaymentService.GetPaymentReport, payment_report),
+    (PaymentService.Authorize, authorize),
+    (PaymentService.VoidAuthorization, void_authorization),
+    (PaymentService.Capture, capture),
     (ShippingService.CreateShipment, create_shipment),
     (ShippingService.CancelShipment, cancel_shipment),
+    (ShippingService.NotifyCarrier, notify_carrier),
+)
+_REPORTS: Final[tuple[tuple[Method[Any, Any], Handler], ...]] = (
+    (InventoryService.GetInventoryReport, inventory_report),
+    (PaymentService.GetPaymentReport, payment_report),
     (ShippingService.GetShippingReport, shipping_report),
 )
 
 
-def _rpc_handlers() -> list[grpc.GenericRpcHandler]:
+def _sometimes_unavailable(every: int, handler: Handler) -> Handler:
+    """Refuses each ``every``-th call, over all methods, before anything happens."""
+
+    async def handle(request: Any, context: Any) -> Any:
+        _calls["any"] += 1
+        if _calls["any"] % every == 0:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "not now")
+        return await handler(request, context)
+
+    return handle
+
+
+def _rpc_handlers(unavailable_every: int) -> list[grpc.GenericRpcHandler]:
     services: dict[str, dict[str, Any]] = {}
-    for method, handler in _HANDLERS:
+    for method, handler in (*_HANDLERS, *_REPORTS):
+        is_report = (method, handler) in _REPORTS
+        chosen = handler if is_report or not unavailable_every else _sometimes_unavailable(unavailable_every, handler)
         services.setdefault(method.service, {})[method.name] = grpc.unary_unary_rpc_method_handler(
-            handler, method.request.FromString, method.response.SerializeToString
+            chosen, method.request.FromString, method.response.SerializeToString
         )
     return [grpc.method_handlers_generic_handler(service, methods) for service, methods in services.items()]
 
 
-async def serve() -> None:
+async def serve(unavailable_every: int) -> None:
     """Serves until SIGTERM. Prints one line of JSON once it listens: ``{"participant": "trivial", "port": …}``."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers(_rpc_handlers())
+    server.add_generic_rpc_handlers(_rpc_handlers(unavailable_every))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     sys.stdout.write(json.dumps({"participant": "trivial", "port": port}) + "\n")
@@ -116,4 +201,6 @@ async def serve() -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(serve())
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.trivial", description=__doc__)
+    parser.add_argument("--unavailable-every", type=int, default=0)
+    uvloop.run(serve(parser.parse_args().unavailable_every))

@@ -1,0 +1,1 @@
+"""DBOS: durable functions in the application, checkpointed to PostgreSQL by a library."""

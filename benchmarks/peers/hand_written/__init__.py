@@ -1,0 +1,1 @@
+"""A saga coordinator as an application writes one for itself."""

@@ -1,0 +1,1 @@
+"""Temporal: a server that keeps histories, and workers that poll it for tasks."""

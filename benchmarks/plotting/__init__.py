@@ -1,0 +1,1 @@
+"""Draws the results; runs in an environment of its own, with matplotlib."""
