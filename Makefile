@@ -36,9 +36,9 @@ test-system: $(STAMP) ## Tests of whole processes: kill -9, outages, the demo.
 	pytest $(TEST_OPTIONS) $$(python -m tests.tiers test-system)
 
 .PHONY: simulate
-simulate: $(STAMP) ## The shipped engine in a simulated world that fails: SEED=… ROUNDS=… SAGAS=… DEFINITIONS=…
+simulate: $(STAMP) ## The shipped engine in a simulated world that fails: SEED=… ROUNDS=… SAGAS=… DEFINITIONS=… MODE=…
 	@python -m tests.simulation --seed $(or $(SEED),$$RANDOM) --rounds $(or $(ROUNDS),20) --sagas $(or $(SAGAS),150) \
-	    --definitions $(or $(DEFINITIONS),all)
+	    --definitions $(or $(DEFINITIONS),all) --mode $(or $(MODE),both)
 
 .PHONY: test-chaos
 test-chaos: $(STAMP) ## Every quick fault class on real processes, and planted defects; needs strace and libfaketime.

@@ -35,11 +35,12 @@ def check(history: History) -> list[str]:
     deliveries: defaultdict[str, list[Delivery]] = defaultdict(list)
     for delivery in history.deliveries:
         deliveries[delivery.saga_id].append(delivery)
+    followers = {name: _followers(shape) for name, shape in history.shapes.items()}
     found = [f"I8: defect: {defect}" for defect in history.defects]
     for saga in history.sagas.values():
         shape = history.shapes[saga.definition]
         texts = (
-            *_effects(shape, deliveries[saga.saga_id]),
+            *_effects(followers[saga.definition], deliveries[saga.saga_id]),
             *_end(shape, saga, deliveries[saga.saga_id]),
             *_journal(saga),
             *_fences(history, saga),
@@ -67,8 +68,8 @@ def _followers(shape: Shape) -> Mapping[str, set[str]]:
 class _Witness:
     """I2, I3, I4 and I5 at the participants: one saga, call by call."""
 
-    def __init__(self, shape: Shape) -> None:
-        self.followers = _followers(shape)
+    def __init__(self, followers: Mapping[str, set[str]]) -> None:
+        self.followers = followers
         self.done: dict[str, int] = defaultdict(int)
         self.undone: dict[str, int] = defaultdict(int)
         self.gone: set[str] = set()
@@ -115,8 +116,8 @@ class _Witness:
         self.gone.add(step)
 
 
-def _effects(shape: Shape, deliveries: list[Delivery]) -> Iterator[str]:
-    witness = _Witness(shape)
+def _effects(followers: Mapping[str, set[str]], deliveries: list[Delivery]) -> Iterator[str]:
+    witness = _Witness(followers)
     for call in deliveries:
         yield from witness.see(call)
 

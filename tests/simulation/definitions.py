@@ -1,6 +1,7 @@
 """Definitions to run: the shipped ones, and a few graphs that they do not have. Add your own to :data:`SETS`."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from orchestrator.definitions.registry import Registry, load_modules, load_sagas
@@ -12,6 +13,7 @@ SETS: Final[dict[str, Callable[[], Registry]]] = {
 }
 
 
+@lru_cache
 def find_registry(name: str) -> Registry:
     """A named set, or the sagas of modules named with commas between them. Raises ``DefinitionErrors``."""
     return SETS[name]() if name in SETS else load_modules(name.split(","))

@@ -1,7 +1,11 @@
-"""What the checker reads: records that the participants, the database, the network and the callers made. Plain data."""
+"""What the checker reads: records that the participants, the database, the network and the callers made. Plain data.
+
+What is made for every call and every entry is a named tuple: of a frozen dataclass only the making would take longer.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +20,7 @@ class Shape:
     """What its steps' own deadlines and waits allow once nothing fails any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One call that reached a participant, and what came of it there. In the order of their transactions."""
 
     at_s: float
@@ -30,8 +33,7 @@ class Delivery:
     """``done``, ``rejected``, ``undone``, ``buried``, ``replayed``, or the barrier's refusal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """One call that a node sent."""
 
     at_s: float
@@ -44,8 +46,7 @@ class Sent:
     """An undo, while a call of the same step's action by the same process had not ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry of the journal, and when and by whom it was written."""
 
     seq: int

@@ -6,14 +6,13 @@ promises; which host comes next is drawn.
 """
 
 import asyncio
-import heapq
-import itertools
 import random
-from asyncio import events
+import weakref
 from collections import deque
-from collections.abc import Callable
-from contextvars import Context, ContextVar
-from typing import Any
+from collections.abc import Callable, Coroutine
+from contextvars import Context, ContextVar, copy_context
+from heapq import heappop, heappush
+from typing import Any, cast
 
 
 class Stalled(RuntimeError):  # noqa: N818  (named for the state of the loop)
@@ -25,7 +24,7 @@ class Host:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.ready: deque[events.Handle] = deque()
+        self.ready: deque[SimulatedHandle] = deque()
         self.is_dead = False
         self.is_frozen = False
         self.turns = 0
@@ -33,6 +32,36 @@ class Host:
 
 
 HOST: ContextVar[Host | None] = ContextVar("HOST", default=None)
+
+
+class SimulatedHandle:
+    """What asyncio's handles are to it: a callback that is due, or will be, and can be cancelled. Leaner than those."""
+
+    __slots__ = ("args", "callback", "context", "is_cancelled", "when_s")
+
+    def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context, when_s: float) -> None:
+        self.callback = callback
+        self.args = args
+        self.context = context
+        self.when_s = when_s
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """It is passed over when its turn comes."""
+        self.is_cancelled = True
+        self.callback, self.args = _nothing, ()  # what they refer to may be large, and the timer years away
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self.is_cancelled
+
+    def when(self) -> float:
+        """When it is due, in virtual seconds."""
+        return self.when_s
+
+
+def _nothing() -> None:
+    """What a cancelled handle would do."""
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
@@ -48,11 +77,12 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self._rng = rng
         self._now_s = 0.0
         self._runnable: list[Host] = []
-        self._queue: list[tuple[float, int, events.TimerHandle]] = []
-        self._order = itertools.count()
+        self._queue: list[tuple[float, int, SimulatedHandle]] = []
+        self._timers = 0
         self._turns_left = max_turns
         self._is_over = False
         self._stopped: list[Host] = []
+        self._tasks: list[weakref.ref[asyncio.Task[Any]]] = []
         self.set_exception_handler(lambda _loop, context: self.failures.append(context))
 
     def time(self) -> float:
@@ -71,7 +101,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def keep_tasks(self) -> None:
         """A task that is thrown away would run its ``finally`` blocks, which a dead process does not."""
-        self.kept += asyncio.all_tasks(self)
+        alive = [(each, task) for each in self._tasks if (task := each()) is not None and not task.done()]
+        self._tasks = [each for each, _ in alive]
+        self.kept += [task for _, task in alive]
 
     def freeze(self, host: Host) -> None:
         """The host stands still; what becomes ready waits."""
@@ -101,67 +133,87 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     # ---- what asyncio calls ----
 
-    def _call_soon(
-        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context | None
-    ) -> events.Handle:
-        handle = events.Handle(callback, args, self, context)
-        self._admit(handle)
-        return handle
+    # asyncio's own checks (is the loop closed, is it debugged, is it another thread's) would cost a tenth of a run.
 
-    def call_at(  # type: ignore[override]  # typeshed spells the variadic arguments with a TypeVarTuple
+    def call_soon(  # type: ignore[override]  # typeshed spells the variadic arguments with a TypeVarTuple
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> asyncio.Handle:
+        handle = SimulatedHandle(callback, args, copy_context() if context is None else context, self._now_s)
+        self._admit(handle)
+        return cast("asyncio.Handle", handle)
+
+    def call_at(  # type: ignore[override]  # as above
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> events.TimerHandle:
-        timer = events.TimerHandle(when, callback, args, self, context)
-        heapq.heappush(self._queue, (when, next(self._order), timer))
-        return timer
+    ) -> asyncio.TimerHandle:
+        handle = SimulatedHandle(callback, args, copy_context() if context is None else context, when)
+        self._timers = order = self._timers + 1
+        heappush(self._queue, (when, order, handle))
+        return cast("asyncio.TimerHandle", handle)
 
     def call_later(  # type: ignore[override]  # as above
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> events.TimerHandle:
+    ) -> asyncio.TimerHandle:
         return self.call_at(self._now_s + delay, callback, *args, context=context)
 
-    def _timer_handle_cancelled(self, handle: events.TimerHandle) -> None:
-        """A cancelled timer is passed over when it comes due."""
+    def create_task(  # type: ignore[override]  # typeshed has the signature of each release of Python
+        self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Context | None = None
+    ) -> "asyncio.Task[Any]":
+        task = asyncio.Task(coro, loop=self, name=name, context=context)
+        self._tasks.append(weakref.ref(task))
+        return task
 
-    def _admit(self, handle: events.Handle) -> None:
-        host = handle._context.get(HOST) or self.world  # type: ignore[attr-defined]  # a handle keeps its context there
+    def create_future(self) -> "asyncio.Future[Any]":
+        return asyncio.Future(loop=self)
+
+    def _admit(self, handle: SimulatedHandle) -> None:
+        host = handle.context.get(HOST) or self.world
         if not host.ready and not host.is_frozen and not host.is_dead:
             self._runnable.append(host)
         host.ready.append(handle)
 
     def _run_once(self) -> None:
         """Runs until the loop is stopped."""
-        runnable = self._runnable
+        runnable, draw = self._runnable, self._rng.getrandbits
         while not self._stopping:  # type: ignore[attr-defined]  # set by stop(), as in the base class
             if not runnable:
                 self._pass_time()
                 continue
-            place = self._rng.randrange(len(runnable)) if len(runnable) > 1 else 0
+            place, hosts = 0, len(runnable)
+            if hosts > 1:
+                bits = hosts.bit_length()
+                place = draw(bits)
+                while place >= hosts:
+                    place = draw(bits)
             host = runnable[place]
             handle = host.ready.popleft()
             if not host.ready:
                 runnable[place] = runnable[-1]
                 runnable.pop()
-            if not handle._cancelled:
+            if not handle.is_cancelled:
                 host.turns += 1
                 self._turns_left -= 1
                 if self._turns_left < 0:
                     raise Stalled("the run goes round in circles")
-                handle._run()
+                try:
+                    handle.context.run(handle.callback, *handle.args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:
+                    self.call_exception_handler({"message": f"Exception in {handle.callback!r}", "exception": error})
 
     def _pass_time(self) -> None:
         queue = self._queue
         if not queue:
             raise Stalled("nothing is left to happen")
-        when, _, timer = heapq.heappop(queue)
-        if timer._cancelled:
+        when, _, handle = heappop(queue)
+        if handle.is_cancelled:
             return
         self._now_s = max(self._now_s, when)
-        self._admit(timer)
+        self._admit(handle)
         while queue and queue[0][0] <= self._now_s:
-            _, _, timer = heapq.heappop(queue)
-            if not timer._cancelled:
-                self._admit(timer)
+            handle = heappop(queue)[2]
+            if not handle.is_cancelled:
+                self._admit(handle)
 
     def _process_events(self, event_list: object) -> None:
         """There are none."""

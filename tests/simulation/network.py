@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import log
 from typing import Final, Generic, TypeVar
 from uuid import UUID
 
@@ -16,7 +17,7 @@ from tests.simulation.database import Database
 from tests.simulation.history import Sent
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.mishaps import Mishaps
-from tests.simulation.participants import Participants
+from tests.simulation.participants import CallKey, Participants, key_of
 
 ResultT = TypeVar("ResultT")
 
@@ -56,18 +57,25 @@ class Net:
     """Strikes the process that is sending."""
     calls: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     ears: dict[UUID, "asyncio.Queue[str]"] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
 
     def later(self, delay_s: float, act: Callable[[], None]) -> None:
         """``act`` happens outside of all nodes."""
-        self.loop.call_later(delay_s, act, context=self.outside)
+        self.loop.call_at(self.loop.time() + delay_s, act, context=self.outside)
 
     def latency(self, mean_s: float) -> float:
-        return self.rng.expovariate(1.0) * mean_s
+        return -log(1.0 - self.rng.random()) * mean_s
 
     def label(self, saga_id: str) -> str:
         """The saga's name in mishaps and transcripts: the same in every run of a seed."""
+        known = self.labels.get(saga_id)
+        if known is not None:
+            return known
         saga = self.database.sagas.get(UUID(saga_id))
-        return saga_id if saga is None else saga.request_id
+        if saga is None:
+            return saga_id
+        self.labels[saga_id] = saga.request_id
+        return saga.request_id
 
     def notify(self, hint: str, node_id: UUID | None) -> None:
         """NOTIFY: sometimes nobody hears it."""
@@ -193,9 +201,8 @@ class Wire:
         net = self._net
         if net.closed:
             return UNAVAILABLE
-        given = dict(call.metadata)
-        saga_id, step = given[metadata.SAGA_ID], given[metadata.SAGA_STEP]
-        phase, epoch = given[metadata.IDEMPOTENCY_KEY].rpartition("/")[2], int(given[metadata.EPOCH])
+        key = key_of(call)
+        saga_id, step, phase, epoch = key
         overlaps = phase == metadata.PHASE_COMPENSATION and self._acting[saga_id, step] > 0
         net.sent.append(Sent(net.loop.time(), self._node, saga_id, step, phase, epoch, overlaps))
         net.calls[saga_id, step, phase] += 1
@@ -207,7 +214,7 @@ class Wire:
             net.strike(self._node, kind)
             if kind == "crash_before":
                 await net.loop.create_future()
-        exchange = _Exchange(net, self._cuts, call, f"{label} {step}/{phase} under {epoch}" if net.tells else "")
+        exchange = _Exchange(net, self._cuts, call, key, f"{label} {step}/{phase} under {epoch}" if net.tells else "")
         exchange.begin(kind)
         acting = phase == metadata.PHASE_ACTION
         self._acting[saga_id, step] += acting
@@ -220,11 +227,12 @@ class Wire:
 class _Exchange:
     """One RPC: when it arrives, how often, and what its caller is told."""
 
-    def __init__(self, net: Net, cuts: Cuts, call: Call, what: str) -> None:
+    def __init__(self, net: Net, cuts: Cuts, call: Call, key: CallKey, what: str) -> None:
         self.answer: asyncio.Future[Answer] = net.loop.create_future()
         self._net = net
         self._cuts = cuts
         self._call = call
+        self._key = key
         self._what = what
         self._deadline_s = net.loop.time() + call.deadline_s
 
@@ -269,7 +277,7 @@ class _Exchange:
         self._deliver(call)
 
     def _deliver(self, call: Call) -> Answer:
-        answer = self._net.participants.deliver(call)
+        answer = self._net.participants.deliver(call, self._key)
         if self._net.tells:
             self._net.tell("participants", f"{self._what}: {self._net.participants.deliveries[-1].result}")
         return answer

@@ -30,7 +30,8 @@ class SimulatedNode:
         self.host = Host(f"{name}.0")
         self.engine: Engine | None = None
         self._net = net
-        self._drift = drift
+        self._loop = net.loop
+        self._rate = 1 + drift
         self._context = Context()
         self._boots = 0
 
@@ -96,7 +97,7 @@ class SimulatedNode:
         return stopping
 
     def _monotonic_s(self) -> float:
-        return 1000.0 + self._net.loop.time() * (1 + self._drift) + self.clock_offset_s
+        return 1000.0 + self._loop.time() * self._rate + self.clock_offset_s
 
 
 async def _begin(engine: Engine) -> None:

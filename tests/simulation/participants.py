@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 from saga.v1 import participant_service_pb2 as settle_pb
 
@@ -20,6 +21,22 @@ from tests.simulation.history import Delivery
 REFUSED_CODES: Final = {Reason.STALE_EPOCH: 10, Reason.SUPERSEDED: 9, Reason.KEY_REUSED: 9}
 REJECTED: Final = Answer(9, message="no", reason="DECLINED", domain="simulation", proven=True)
 UNDO_REFUSED: Final = Answer(9, message="too late to undo", reason="NOT_NOW", domain="simulation")
+
+
+class CallKey(NamedTuple):
+    """What a call's metadata say."""
+
+    saga_id: str
+    step: str
+    phase: str
+    epoch: int
+
+
+def key_of(call: Call) -> CallKey:
+    """Reads the metadata as a participant does."""
+    given = dict(call.metadata)
+    phase = given[metadata.IDEMPOTENCY_KEY].rpartition("/")[2]
+    return CallKey(given[metadata.SAGA_ID], given[metadata.SAGA_STEP], phase, int(given[metadata.EPOCH]))
 
 
 class Participants:
@@ -42,11 +59,9 @@ class Participants:
         self._refuses_undo = refuses_undo
         self._asked: dict[tuple[str, str], int] = {}
 
-    def deliver(self, call: Call) -> Answer:
+    def deliver(self, call: Call, key: CallKey) -> Answer:
         """A request arrives; returns what its caller is told."""
-        given = dict(call.metadata)
-        saga_id, step, epoch = given[metadata.SAGA_ID], given[metadata.SAGA_STEP], int(given[metadata.EPOCH])
-        phase = given[metadata.IDEMPOTENCY_KEY].rpartition("/")[2]
+        saga_id, step, phase, epoch = key
         payload = sha256(call.path.encode() + b"\0" + call.request).digest()
         if phase == metadata.PHASE_ACTION:
             result, answer = self._act(saga_id, step, epoch, payload, call.path)
@@ -129,7 +144,12 @@ def _settled(state: BarrierState, response: bytes) -> Answer:
 
 def filled(message: Message, text: str) -> Message:
     """The message with every text in it set, so that what is built from it differs from saga to saga."""
-    for field in message.DESCRIPTOR.fields:
-        if field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
-            setattr(message, field.name, text)
+    for name in _texts_of(message.DESCRIPTOR):
+        setattr(message, name, text)
     return message
+
+
+@lru_cache
+def _texts_of(descriptor: Descriptor) -> tuple[str, ...]:
+    wanted = FieldDescriptor.TYPE_STRING
+    return tuple(each.name for each in descriptor.fields if each.type == wanted and not each.is_repeated)

@@ -37,10 +37,12 @@ def shape_of(definition: Definition) -> Shape:
 def rows_of(database: Database) -> dict[str, SagaRow]:
     """Every saga as the database has it."""
     rows: dict[str, SagaRow] = {}
+    nodes = {node_id: str(node_id) for node_id in database.fences}
     for saga in database.sagas.values():
         name, version, _ = database.definitions[saga.definition_id]
-        rows[str(saga.saga_id)] = SagaRow(
-            str(saga.saga_id),
+        saga_id = str(saga.saga_id)
+        rows[saga_id] = SagaRow(
+            saga_id,
             f"{name} v{version}",
             saga.request_id,
             saga.input,
@@ -52,7 +54,14 @@ def rows_of(database: Database) -> dict[str, SagaRow]:
             saga.concurrency_key,
             [(_seconds(at_us), int(status)) for at_us, status in saga.states],
             [
-                Entry(entry.seq, entry.kind, entry.epoch, entry.attributes, _seconds(at_us), str(node_id))
+                Entry(
+                    entry.seq,
+                    entry.kind,
+                    entry.epoch,
+                    entry.attributes,
+                    _seconds(at_us),
+                    nodes.get(node_id) or str(node_id),
+                )
                 for entry, (at_us, node_id) in zip(saga.journal, saga.writers, strict=True)
             ],
         )

@@ -1,12 +1,31 @@
 """Single rounds, each of which may run in a process of its own."""
 
 import gc
+import time
 from collections import Counter
 from dataclasses import dataclass
+from typing import Final
 
 from tests.simulation.definitions import SETS, find_registry
 from tests.simulation.report import summary
 from tests.simulation.world import Plan, run
+
+MODES: Final = ("both", "safety", "liveness")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What all rounds of a command have in common."""
+
+    sagas: int = 150
+    definitions: str = "all"
+    mode: str = "both"
+
+    def plan(self, seed: int) -> Plan:
+        """What a seed stands for. In both modes, every fourth is judged as it stands, in the middle of everything."""
+        names = list(SETS) if self.definitions == "all" else [self.definitions]
+        heals = seed % 4 != 3 if self.mode == "both" else self.mode == "liveness"
+        return Plan(seed, find_registry(names[seed % len(names)]), sagas=self.sagas, heals=heals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,18 +36,21 @@ class Judged:
     ends: Counter[str]
     mishaps: Counter[str]
     has_failed: bool
+    cpu_s: float
 
 
-def plan_of(seed: int, *, sagas: int, definitions: str) -> Plan:
-    """The plan that a seed stands for."""
-    names = list(SETS) if definitions == "all" else [definitions]
-    # Every fourth seed in safety mode: judged as it stands, in the middle of everything.
-    return Plan(seed, find_registry(names[seed % len(names)]), sagas=sagas, heals=seed % 4 != 3)
-
-
-def judge(seed: int, *, sagas: int, definitions: str) -> Judged:
-    """One round, in a process of its own."""
+def judge(seed: int, kind: Kind) -> Judged:
+    """One round."""
+    began_s = time.process_time()
+    done = run(kind.plan(seed))
+    ends, mishaps, has_failed = *summary([done]), bool(done.violations)
+    del done
     gc.collect()
-    gc.disable()  # a round is short, and walking its objects again and again costs a tenth of it
-    done = run(plan_of(seed, sagas=sagas, definitions=definitions))
-    return Judged(seed, *summary([done]), bool(done.violations))
+    return Judged(seed, ends, mishaps, has_failed, time.process_time() - began_s)
+
+
+def prepare() -> None:
+    """For a process that judges many rounds: what a round leaves is collected after it, and nothing else is walked."""
+    gc.collect()
+    gc.freeze()  # modules and descriptors are a hundred times as much as a round leaves
+    gc.disable()
