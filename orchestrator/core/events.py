@@ -21,6 +21,7 @@ class CompensationCause(IntEnum):
     STEP_FAILED = 1
     CANCELLED = 2
     DEADLINE = 3
+    OPERATOR = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,11 +157,67 @@ class DeadlinePassed:
 
 @dataclass(frozen=True, slots=True)
 class RequestConsumed:
-    """A request from outside was granted, or refused with a reason."""
+    """A request from outside was granted, or refused with a reason. ``caller`` and ``reason`` are an operator's."""
 
     number: int
     kind: str
     refusal: Failure | None
+    caller: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SagaPaused:
+    """An operator paused the saga: it begins no more calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class SagaUnpaused:
+    """An operator let the saga go on after a pause."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepRetried:
+    """An operator had a step tried again, or a stuck saga go on (``step`` is None): where it was, with a new budget."""
+
+    step: int | None
+    phase: Phase
+
+
+@dataclass(frozen=True, slots=True)
+class SkipBegun:
+    """An operator has a step skipped: it is settled first. ``response`` stands for its own, forward."""
+
+    step: int
+    response: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StepSkipped:
+    """Forward: a step never ran, and never will. Backward: its undo is left out, and its effect stays."""
+
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class ResolutionBegun:
+    """An operator resolves a stuck saga by hand: what may have run is settled first."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepSettled:
+    """A participant settled a step on the way to a resolution or a skip: ``done``, ``undone``, or never to run."""
+
+    step: int
+    done: bool
+    undone: bool
+    response: bytes
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SagaResolved:
+    """The saga was settled by hand."""
 
 
 Event = (
@@ -179,4 +236,12 @@ Event = (
     | SagaStuck
     | DeadlinePassed
     | RequestConsumed
+    | SagaPaused
+    | SagaUnpaused
+    | StepRetried
+    | SkipBegun
+    | StepSkipped
+    | ResolutionBegun
+    | StepSettled
+    | SagaResolved
 )

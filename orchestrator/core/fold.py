@@ -1,14 +1,17 @@
 """Folds events into the state. Replaying a journal and living through it go through this same code."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 from orchestrator.core import events as ev
+from orchestrator.core import fold_by_hand as by_hand
 from orchestrator.core.definition import SagaSpec, StepKind
 from orchestrator.core.events import Event, Phase
 from orchestrator.core.evolve import evolve
-from orchestrator.core.graph import DONE, ancestors, can_be_cut_short, needs_intent
-from orchestrator.core.state import INCARNATION_SHIFT, SagaState, SagaStatus, StepState, StepStatus
+from orchestrator.core.fold_steps import ended, open_steps, set_step, turned
+from orchestrator.core.graph import ancestors, can_be_cut_short, is_settled_on_resolution
+from orchestrator.core.state import INCARNATION_SHIFT, UNTOUCHED, SagaState, SagaStatus, StepState, StepStatus
 
 
 def initial(spec: SagaSpec, saga_id: str) -> SagaState:
@@ -18,36 +21,18 @@ def initial(spec: SagaSpec, saga_id: str) -> SagaState:
 
 def fold(spec: SagaSpec, state: SagaState, event: Event, *, at_us: int, epoch: int) -> SagaState:
     """The state after ``event``, stored at ``at_us`` under ``epoch``."""
-    moved = _FOLDS[type(event)](spec, state, event, at_us, epoch)
-    return evolve(
-        moved, seq=state.seq + 1, epoch=epoch, stale_claims=moved.stale_claims if type(event) is ev.SagaClaimed else 0
-    )
-
-
-def _set(state: SagaState, index: int, step: StepState, **saga: Any) -> SagaState:
-    steps = (*state.steps[:index], step, *state.steps[index + 1 :])
-    return evolve(state, steps=steps, **saga)
-
-
-def _ended(step: StepState, **changes: Any) -> StepState:
-    """The step after an attempt ended: nothing in flight, no timer, nothing blocked, unless ``changes`` says so."""
-    changes = {"next_attempt_us": 0, "blocked": None, **changes}
-    return evolve(step, in_flight=None, timer_us=None, **changes)
-
-
-def _open_steps(spec: SagaSpec, steps: list[StepState], candidates: tuple[int, ...], at_us: int) -> None:
-    """Marks as RUNNING what may be called from now on without a durable intent."""
-    for index in candidates:
-        step = spec.steps[index]
-        if steps[index].status is not StepStatus.PENDING or needs_intent(step):
-            continue
-        if all(steps[before].status in DONE for before in step.predecessors):
-            steps[index] = evolve(steps[index], status=StepStatus.RUNNING, budget_from_us=at_us)
+    kind = type(event)
+    moved = _FOLDS[kind](spec, state, event, at_us, epoch)
+    seq = state.seq + 1
+    if kind is ev.SagaClaimed:
+        return evolve(moved, seq=seq, epoch=epoch)
+    refused = isinstance(event, ev.RequestConsumed) and event.refusal is not None
+    return evolve(moved, seq=seq, moved_seq=state.moved_seq if refused else seq, epoch=epoch, stale_claims=0)
 
 
 def _saga_started(spec: SagaSpec, state: SagaState, event: ev.SagaStarted, at_us: int, _epoch: int) -> SagaState:
     steps = list(state.steps)
-    _open_steps(spec, steps, tuple(range(len(steps))), at_us)
+    open_steps(spec, steps, tuple(range(len(steps))), at_us)
     return evolve(state, status=SagaStatus.RUNNING, steps=tuple(steps), deadline_us=event.deadline_us)
 
 
@@ -58,18 +43,32 @@ def _saga_claimed(spec: SagaSpec, state: SagaState, event: ev.SagaClaimed, at_us
     for index, step in enumerate(steps):
         # An attempt that the dead node had under way has an unknown end. A barrier will tell; without one nobody can.
         cut_off = step.status is StepStatus.RUNNING and not can_be_cut_short(spec.steps[index])
+        budget_from_us = at_us if step.blocked is None else step.budget_from_us
         steps[index] = evolve(
-            step, in_flight=None, timer_us=None, budget_from_us=at_us, had_unknown=step.had_unknown or cut_off
+            step, in_flight=None, timer_us=None, budget_from_us=budget_from_us, had_unknown=step.had_unknown or cut_off
         )
-    if lossy and status is SagaStatus.RUNNING:
+    forward = status is SagaStatus.RUNNING or (status is SagaStatus.STUCK and state.stuck_from is SagaStatus.RUNNING)
+    unsure = state.unsure or (lossy and forward)
+    if lossy and state.by_hand.is_resolving:
+        _doubt_settling(spec, evolve(state, unsure=unsure), steps)
+    elif lossy and forward:
         _doubt_successes(spec, steps, at_us)
+        if state.by_hand.skips:
+            state = evolve(state, by_hand=replace(state.by_hand, skips=()))
     return evolve(
         state,
         status=status,
         steps=tuple(steps),
         stale_claims=state.stale_claims + event.crashed,
-        unsure=state.unsure or (lossy and status is SagaStatus.RUNNING),
+        unsure=unsure,
     )
+
+
+def _doubt_settling(spec: SagaSpec, state: SagaState, steps: list[StepState]) -> None:
+    """After a lossy failover a resolution settles everything: it may have run, or be settled no more."""
+    for index, step in enumerate(steps):
+        if is_settled_on_resolution(spec, state, index):
+            steps[index] = evolve(step, status=StepStatus.UNKNOWN)
 
 
 def _doubt_successes(spec: SagaSpec, steps: list[StepState], at_us: int) -> None:
@@ -80,12 +79,12 @@ def _doubt_successes(spec: SagaSpec, steps: list[StepState], at_us: int) -> None
             steps[index] = evolve(
                 step, status=StepStatus.PENDING, response=None, counted_attempts=0, had_unknown=doubtful
             )
-    _open_steps(spec, steps, tuple(range(len(steps))), at_us)
+    open_steps(spec, steps, tuple(range(len(steps))), at_us)
 
 
 def _step_intended(_spec: SagaSpec, state: SagaState, event: ev.StepIntended, at_us: int, _epoch: int) -> SagaState:
     step = evolve(state.steps[event.step], status=StepStatus.RUNNING, budget_from_us=at_us)
-    return _set(state, event.step, step)
+    return set_step(state, event.step, step)
 
 
 def _attempt_failed(_spec: SagaSpec, state: SagaState, event: ev.AttemptFailed, at_us: int, _epoch: int) -> SagaState:
@@ -99,19 +98,21 @@ def _attempt_failed(_spec: SagaSpec, state: SagaState, event: ev.AttemptFailed, 
         changes["compensation_attempts"] = event.attempt
     else:
         changes |= {"attempts": event.attempt, "had_unknown": step.had_unknown or event.unknown}
-    return _set(state, event.step, _ended(step, next_attempt_us=event.next_attempt_us, **changes))
+    return set_step(state, event.step, ended(step, next_attempt_us=event.next_attempt_us, **changes))
 
 
-def _step_blocked(_spec: SagaSpec, state: SagaState, event: ev.StepBlocked, _at_us: int, _epoch: int) -> SagaState:
-    step = _ended(state.steps[event.step], blocked=event.failure, next_attempt_us=event.next_attempt_us)
-    return _set(state, event.step, step)
+def _step_blocked(_spec: SagaSpec, state: SagaState, event: ev.StepBlocked, at_us: int, _epoch: int) -> SagaState:
+    step = state.steps[event.step]
+    since_us = at_us if step.blocked is None else step.budget_from_us
+    step = ended(step, blocked=event.failure, budget_from_us=since_us, next_attempt_us=event.next_attempt_us)
+    return set_step(state, event.step, step)
 
 
 def _step_succeeded(spec: SagaSpec, state: SagaState, event: ev.StepSucceeded, at_us: int, _epoch: int) -> SagaState:
     step = state.steps[event.step]
     backward = state.status is SagaStatus.COMPENSATING
     undo = backward and spec.steps[event.step].kind is StepKind.COMPENSATABLE
-    step = _ended(
+    step = ended(
         step,
         status=StepStatus.COMPENSATING if undo else StepStatus.SUCCEEDED,
         attempts=event.attempt or step.attempts,
@@ -122,19 +123,23 @@ def _step_succeeded(spec: SagaSpec, state: SagaState, event: ev.StepSucceeded, a
     )
     steps = [*state.steps[: event.step], step, *state.steps[event.step + 1 :]]
     if not backward:
-        _open_steps(spec, steps, spec.steps[event.step].successors, at_us)
+        open_steps(spec, steps, spec.steps[event.step].successors, at_us)
+    if state.by_hand.skips:
+        state = by_hand.without_skip(state, event.step)
     return evolve(state, steps=tuple(steps))
 
 
 def _step_rejected(_spec: SagaSpec, state: SagaState, event: ev.StepRejected, _at_us: int, _epoch: int) -> SagaState:
     step = state.steps[event.step]
     attempts = event.attempt or step.attempts
-    return _set(state, event.step, _ended(step, status=StepStatus.REJECTED, attempts=attempts, failure=event.failure))
+    return set_step(
+        state, event.step, ended(step, status=StepStatus.REJECTED, attempts=attempts, failure=event.failure)
+    )
 
 
 def _step_unknown(_spec: SagaSpec, state: SagaState, event: ev.StepUnknown, at_us: int, _epoch: int) -> SagaState:
     step = state.steps[event.step]
-    step = _ended(
+    step = ended(
         step,
         status=StepStatus.UNKNOWN,
         attempts=event.attempt or step.attempts,
@@ -143,51 +148,27 @@ def _step_unknown(_spec: SagaSpec, state: SagaState, event: ev.StepUnknown, at_u
         had_unknown=True,
         failure=event.failure,
     )
-    return _set(state, event.step, step)
+    return set_step(state, event.step, step)
 
 
 def _compensation_started(
     spec: SagaSpec, state: SagaState, event: ev.CompensationStarted, at_us: int, _epoch: int
 ) -> SagaState:
-    steps = tuple(_turned(spec, state, index, at_us) for index in range(len(state.steps)))
-    return evolve(state, status=SagaStatus.COMPENSATING, steps=steps, failed_step=event.step, failure=event.failure)
-
-
-def _turned(spec: SagaSpec, state: SagaState, index: int, at_us: int) -> StepState:
-    """What a step becomes when its saga turns around. What may have taken effect is to be undone."""
-    step, kind = state.steps[index], spec.steps[index].kind
-    if kind is StepKind.COMPENSATABLE and can_be_cut_short(spec.steps[index]):
-        may_have_run = {StepStatus.SUCCEEDED, StepStatus.RUNNING, StepStatus.UNKNOWN}
-        if state.unsure:
-            may_have_run.add(StepStatus.PENDING)
-        if step.status in may_have_run:
-            # `in_flight` stays: the undo waits for the cancelled attempt to end.
-            return _undoing(step, at_us)
-    elif step.status is StepStatus.RUNNING and not can_be_cut_short(spec.steps[index]):
-        return evolve(step, timer_us=None)  # only its end tells whether there is something to undo
-    elif step.status is StepStatus.SUCCEEDED and kind is StepKind.COMPENSATABLE:
-        return _undoing(step, at_us)
-    elif step.status is StepStatus.PENDING and kind is StepKind.COMPENSATABLE and state.unsure:
-        return step  # it may have run, and nobody can say
-    if step.status in {StepStatus.PENDING, StepStatus.RUNNING}:
-        return evolve(step, status=StepStatus.SKIPPED, timer_us=None, next_attempt_us=0, blocked=None)
-    return step
-
-
-def _undoing(step: StepState, at_us: int) -> StepState:
+    steps = tuple(turned(spec, state, index, at_us) for index in range(len(state.steps)))
     return evolve(
-        step,
-        status=StepStatus.COMPENSATING,
-        counted_attempts=0,
-        budget_from_us=at_us,
-        next_attempt_us=0,
-        timer_us=None,
-        blocked=None,
+        state,
+        status=SagaStatus.COMPENSATING,
+        steps=steps,
+        failed_step=event.step,
+        failure=event.failure,
+        stuck_from=None,
+        stuck_phase=None,
+        by_hand=replace(state.by_hand, skips=(), cause=None) if state.by_hand is not UNTOUCHED else UNTOUCHED,
     )
 
 
 def _step_compensated(spec: SagaSpec, state: SagaState, event: ev.StepCompensated, at_us: int, _: int) -> SagaState:
-    step = _ended(
+    step = ended(
         state.steps[event.step],
         status=StepStatus.COMPENSATED,
         compensation_attempts=event.attempt,
@@ -214,7 +195,11 @@ def _saga_stuck(_spec: SagaSpec, state: SagaState, event: ev.SagaStuck, _at_us: 
         changes: dict[str, Any] = {"status": StepStatus.STUCK, "failure": event.failure}
         if event.attempt:  # the journals of older programs do not tell
             changes["compensation_attempts" if event.phase is Phase.COMPENSATION else "attempts"] = event.attempt
-        steps[event.step] = _ended(steps[event.step], **changes)
+        steps[event.step] = ended(steps[event.step], **changes)
+    backward = state.status is SagaStatus.COMPENSATING
+    cause = (state.failed_step, state.failure) if backward else None
+    # A pause and a skip are over; a resolution is not: it has given up where each step was going.
+    hand = replace(state.by_hand, paused_us=0, skips=(), cause=cause)
     return evolve(
         state,
         status=SagaStatus.STUCK,
@@ -223,6 +208,7 @@ def _saga_stuck(_spec: SagaSpec, state: SagaState, event: ev.SagaStuck, _at_us: 
         failure=event.failure,
         stuck_phase=event.phase,
         stuck_from=state.status,
+        by_hand=hand,
     )
 
 
@@ -250,4 +236,12 @@ _FOLDS: Final[dict[type, Callable[[SagaSpec, SagaState, Any, int, int], SagaStat
     ev.SagaStuck: _saga_stuck,
     ev.DeadlinePassed: _deadline_passed,
     ev.RequestConsumed: _request_consumed,
+    ev.SagaPaused: by_hand.saga_paused,
+    ev.SagaUnpaused: by_hand.saga_unpaused,
+    ev.StepRetried: by_hand.step_retried,
+    ev.SkipBegun: by_hand.skip_begun,
+    ev.StepSkipped: by_hand.step_skipped,
+    ev.ResolutionBegun: by_hand.resolution_begun,
+    ev.StepSettled: by_hand.step_settled,
+    ev.SagaResolved: by_hand.saga_resolved,
 }

@@ -30,7 +30,29 @@ def is_past_pivot(spec: SagaSpec, state: SagaState) -> bool:
         StepStatus.SUCCEEDED,
         StepStatus.UNKNOWN,
         StepStatus.STUCK,
+        StepStatus.SKIPPED,  # an operator vouches for its effect
     }
+
+
+def can_settle(step: StepSpec) -> bool:
+    """Whether the participant can say for good what became of the action, and there is something to say."""
+    return step.has_barrier and step.kind is not StepKind.READ_ONLY
+
+
+def is_being_settled(spec: SagaSpec, state: SagaState, index: int) -> bool:
+    """Whether the participant is to say what became of the action."""
+    return state.steps[index].status is StepStatus.UNKNOWN and can_settle(spec.steps[index])
+
+
+def is_settled_on_resolution(spec: SagaSpec, state: SagaState, index: int) -> bool:
+    """Whether the step may have run, so that a late call could land after the saga was resolved by hand."""
+    may_have_run = state.steps[index].status in {
+        StepStatus.RUNNING,
+        StepStatus.UNKNOWN,
+        StepStatus.STUCK,
+        StepStatus.COMPENSATING,
+    }
+    return can_settle(spec.steps[index]) and (may_have_run or state.unsure)
 
 
 def ancestors(spec: SagaSpec, index: int) -> frozenset[int]:
@@ -64,5 +86,6 @@ def may_be_undone(spec: SagaSpec, state: SagaState, index: int) -> bool:
     return all(
         state.steps[after].in_flight is None
         and state.steps[after].status not in {StepStatus.COMPENSATING, StepStatus.RUNNING}
+        and not is_being_settled(spec, state, after)
         for after in descendants(spec, index)
     )

@@ -1,6 +1,7 @@
 """What the engine tells the core: things that have happened, in the past tense. Steps are named by their index."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from orchestrator.core.events import Failure, Phase
 from orchestrator.core.outcome import Outcome
@@ -88,6 +89,36 @@ class CancelRequested:
     number: int
 
 
+class OperatorAction(IntEnum):
+    """What an operator can do to a saga. Numbers as in ``saga.v1``."""
+
+    RETRY = 1
+    RETRY_COMPENSATION = 2
+    SKIP_STEP = 3
+    FORCE_COMPENSATION = 4
+    RESOLVE = 5
+    PAUSE = 6
+    RESUME = 7
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRequested:
+    """An operator asks for an action, having seen the saga at ``expected_seq``.
+
+    Retries and skips come after a claim that raised the epoch, or a stored verdict would be replayed.
+    """
+
+    number: int
+    action: OperatorAction
+    expected_seq: int
+    step: int | None = None
+    """None: the step that the saga is stuck at, or those that wait."""
+    response: bytes | None = None
+    """What stands for the response of a step that is skipped forward."""
+    caller: str = ""
+    reason: str = ""
+
+
 Input = (
     Begun
     | Resumed
@@ -99,4 +130,5 @@ Input = (
     | StepUnblocked
     | DeadlineReached
     | CancelRequested
+    | OperatorRequested
 )

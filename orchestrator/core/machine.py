@@ -17,6 +17,7 @@ from orchestrator.core.events import CompensationCause, Event, Failure, Phase
 from orchestrator.core.graph import can_be_cut_short, is_past_pivot
 from orchestrator.core.inputs import Input
 from orchestrator.core.move import Move
+from orchestrator.core.operate import PHASE_OF, operate
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.plan import plan
 from orchestrator.core.state import SagaState, SagaStatus, StepStatus
@@ -56,7 +57,7 @@ def _resume(move: Move, _given: given_.Resumed) -> None:
     if move.state.stale_claims >= move.policy.max_stale_claims:
         message = f"claimed {move.state.stale_claims} times without progress; it may be killing its nodes"
         move.get_stuck(None, Phase.ACTION, Failure(0, "CRASH_LOOP", message))
-    elif move.state.status is SagaStatus.RUNNING:
+    elif move.state.status is SagaStatus.RUNNING and not move.state.by_hand.is_resolving:
         _doubt_cut_off(move)
 
 
@@ -89,6 +90,8 @@ def _attempt_ended(move: Move, given: given_.AttemptEnded) -> None:
         return  # late or twice: what it says was decided without it
     move.touch(given.step, in_flight=None, timer_us=None)
     if given.phase is Phase.SETTLE:
+        if step.status is not StepStatus.UNKNOWN:
+            return  # the saga turned around while the step was settled to be skipped: it is undone whatever it was
         failure = given.failure or Failure(0, "SETTLE_FAILED", "the participant did not settle the step")
         block_step(move, given.step, given.phase, failure)
     elif _is_awaited(move, given):
@@ -122,8 +125,12 @@ def _step_settled(move: Move, given: given_.StepSettled) -> None:
     if step.in_flight is not Phase.SETTLE:
         return
     move.touch(given.step, in_flight=None, timer_us=None)
-    if given.done:
+    if move.state.by_hand.is_resolving:
+        move.record(ev.StepSettled(given.step, given.done, given.undone, given.response, given.duration_ms))
+    elif given.done:
         move.record(ev.StepSucceeded(given.step, 0, given.response, given.duration_ms))
+    elif any(index == given.step for index, _ in move.state.by_hand.skips):
+        move.record(ev.StepSkipped(given.step))
     elif given.undone:
         failure = Failure(0, "SUPERSEDED", "the participant says that the action was done and undone")
         move.get_stuck(given.step, Phase.SETTLE, failure)
@@ -133,10 +140,30 @@ def _step_settled(move: Move, given: given_.StepSettled) -> None:
         fail_step(move, given.step, failure)
 
 
+def _settled_backward(move: Move, given: given_.StepSettled) -> None:
+    step = move.state.steps[given.step]
+    if step.in_flight is not Phase.SETTLE:
+        return
+    move.touch(given.step, in_flight=None, timer_us=None)
+    if step.status is not StepStatus.UNKNOWN:
+        return  # the saga turned around while the step was settled to be skipped: it is undone whatever it was
+    if given.done and not move.state.by_hand.is_resolving:
+        move.record(ev.StepSkipped(given.step))
+    else:
+        move.record(ev.StepSettled(given.step, given.done, given.undone, given.response, given.duration_ms))
+
+
 def _build_failed(move: Move, given: given_.BuildFailed) -> None:
-    if move.state.steps[given.step].in_flight is given.phase:
+    step = move.state.steps[given.step]
+    if step.in_flight is given.phase:
         move.touch(given.step, in_flight=None, timer_us=None)
-        if _is_awaited(move, given):
+        if given.phase is Phase.SETTLE and move.state.by_hand.is_resolving:
+            # It took effect, and what it answered cannot be read: all that a resolution needs to know.
+            move.record(ev.StepSettled(given.step, done=True, undone=False, response=b"", duration_ms=0))
+        elif given.phase is Phase.SETTLE and move.state.status is SagaStatus.COMPENSATING:
+            if step.status is StepStatus.UNKNOWN:
+                move.record(ev.StepSkipped(given.step))
+        elif _is_awaited(move, given):
             move.get_stuck(given.step, given.phase, given.failure)
 
 
@@ -152,12 +179,12 @@ def _timer_fired(move: Move, given: given_.TimerFired) -> None:
 
 def _step_unblocked(move: Move, given: given_.StepUnblocked) -> None:
     step = move.state.steps[given.step]
-    if step.blocked is not None and step.timer_us is not None:
-        move.issue(given.step, _PHASE_OF[step.status])
+    if step.blocked is not None and step.timer_us is not None and not move.state.by_hand.paused_us:
+        move.issue(given.step, PHASE_OF[step.status])
 
 
 def _deadline_reached(move: Move, _given: given_.DeadlineReached) -> None:
-    if move.now_us < move.state.deadline_us or move.state.deadline_noted:
+    if move.now_us < move.state.deadline_us or move.state.deadline_noted or move.state.by_hand.paused_us:
         return
     if is_past_pivot(move.spec, move.state):
         move.record(ev.DeadlinePassed())
@@ -167,7 +194,16 @@ def _deadline_reached(move: Move, _given: given_.DeadlineReached) -> None:
         move.turn_around(CompensationCause.DEADLINE, None, failure)
 
 
+def _operator_requested(move: Move, given: given_.OperatorRequested) -> None:
+    operate(move, given)
+    if given.action is given_.OperatorAction.RESUME and move.state.status is SagaStatus.RUNNING:
+        _deadline_reached(move, given_.DeadlineReached())  # it may have passed meanwhile
+
+
 def _cancel(move: Move, given: given_.CancelRequested) -> None:
+    if move.state.by_hand.is_resolving:
+        _refuse_cancel(move, given)
+        return
     if is_past_pivot(move.spec, move.state):
         message = "the pivot may have taken effect; the saga can only go forward"
         move.record(ev.RequestConsumed(given.number, "cancel", Failure(0, "PAST_PIVOT", message)))
@@ -189,13 +225,6 @@ def _ignore(_move: Move, _given: Input) -> None:
     """Late, or twice, or about something already decided."""
 
 
-_PHASE_OF: Final = {
-    StepStatus.RUNNING: Phase.ACTION,
-    StepStatus.UNKNOWN: Phase.SETTLE,
-    StepStatus.COMPENSATING: Phase.COMPENSATION,
-}
-"""Which call of a step is blocked."""
-
 _PENDING: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.Begun: _begin,
 }
@@ -209,17 +238,19 @@ _RUNNING: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.StepUnblocked: _step_unblocked,
     given_.DeadlineReached: _deadline_reached,
     given_.CancelRequested: _cancel,
+    given_.OperatorRequested: _operator_requested,
 }
 _COMPENSATING: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.Resumed: _resume,
     given_.AttemptEnded: _late_action_ended,
     given_.AttemptCancelled: _attempt_cancelled,
-    given_.StepSettled: _ignore,
+    given_.StepSettled: _settled_backward,
     given_.BuildFailed: _build_failed,
     given_.TimerFired: _timer_fired,
     given_.StepUnblocked: _step_unblocked,
     given_.DeadlineReached: _ignore,
     given_.CancelRequested: _cancel_again,
+    given_.OperatorRequested: _operator_requested,
 }
 _STUCK: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.Resumed: _ignore,
@@ -231,6 +262,7 @@ _STUCK: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.StepUnblocked: _ignore,
     given_.DeadlineReached: _ignore,
     given_.CancelRequested: _refuse_cancel,
+    given_.OperatorRequested: _operator_requested,
 }
 _ENDED: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.AttemptEnded: _ignore,
@@ -241,6 +273,7 @@ _ENDED: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.StepUnblocked: _ignore,
     given_.DeadlineReached: _ignore,
     given_.CancelRequested: _ignore,
+    given_.OperatorRequested: _ignore,
 }
 
 TABLE: Final[dict[tuple[SagaStatus, type], Callable[[Move, Any], None]]] = {

@@ -50,7 +50,7 @@ class StepState:
     """Those of the current phase that spend the attempt budget."""
     compensation_attempts: int = 0
     budget_from_us: int = 0
-    """Since when the current phase spends its time budget."""
+    """Since when the current phase spends its time budget; of a blocked step, since when it is blocked."""
     next_attempt_us: int = 0
     """When the next attempt is due; 0 is now."""
     had_unknown: bool = False
@@ -60,6 +60,25 @@ class StepState:
     blocked: Failure | None = None
     in_flight: Phase | None = field(default=None, compare=False)
     timer_us: int | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ByHand:
+    """What operators did to a saga, as far as it decides what comes next."""
+
+    paused_us: int = 0
+    """Since when the saga is paused; 0: it is not."""
+    is_resolving: bool = False
+    """It is on its way from STUCK to RESOLVED: what may have run is settled, and nothing else is called."""
+    leaves_effects: bool = False
+    """The undo of some step was left out, so the way back ends RESOLVED."""
+    skips: tuple[tuple[int, bytes], ...] = ()
+    """Steps that are skipped forward once they are settled, with what then stands for their responses."""
+    cause: tuple[int | None, Failure | None] | None = None
+    """What had turned a saga around that then got stuck: its failed step, and its failure."""
+
+
+UNTOUCHED: Final = ByHand()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +101,10 @@ class SagaState:
     """Claims from a dead node since the last event that was progress."""
     unsure: bool = False
     """Claimed under a newer incarnation: the journal may lack its end, so every step may have run."""
+
+    moved_seq: int = 0
+    """Position of the last event that is neither a claim nor a refusal: what was seen from there on still holds."""
+    by_hand: ByHand = UNTOUCHED
 
     @property
     def is_terminal(self) -> bool:

@@ -56,7 +56,7 @@ def _encode_attempt_failed(e: ev.AttemptFailed, names: tuple[str, ...]) -> Messa
 
 def _encode_request(e: ev.RequestConsumed, _names: tuple[str, ...]) -> Message:
     refusal = _failure(e.refusal) if e.refusal else None
-    return pb.RequestConsumed(request_number=e.number, kind=e.kind, refusal=refusal)
+    return pb.RequestConsumed(request_number=e.number, kind=e.kind, refusal=refusal, caller=e.caller, reason=e.reason)
 
 
 _ENCODERS: Final[dict[type, tuple[int, Callable[[Any, tuple[str, ...]], Message]]]] = {
@@ -117,6 +117,22 @@ _ENCODERS: Final[dict[type, tuple[int, Callable[[Any, tuple[str, ...]], Message]
     ),
     ev.DeadlinePassed: (pb.EVENT_TYPE_DEADLINE_PASSED, lambda _e, _n: pb.DeadlinePassed()),
     ev.RequestConsumed: (pb.EVENT_TYPE_REQUEST_CONSUMED, _encode_request),
+    ev.SagaPaused: (pb.EVENT_TYPE_SAGA_PAUSED, lambda _e, _n: pb.SagaPaused()),
+    ev.SagaUnpaused: (pb.EVENT_TYPE_SAGA_UNPAUSED, lambda _e, _n: pb.SagaUnpaused()),
+    ev.StepRetried: (
+        pb.EVENT_TYPE_STEP_RETRIED,
+        lambda e, n: pb.StepRetried(step="" if e.step is None else n[e.step], phase=_phase(e.phase)),
+    ),
+    ev.SkipBegun: (pb.EVENT_TYPE_SKIP_BEGUN, lambda e, n: pb.SkipBegun(step=n[e.step], response=e.response)),
+    ev.StepSkipped: (pb.EVENT_TYPE_STEP_SKIPPED, lambda e, n: pb.StepSkipped(step=n[e.step])),
+    ev.ResolutionBegun: (pb.EVENT_TYPE_RESOLUTION_BEGUN, lambda _e, _n: pb.ResolutionBegun()),
+    ev.StepSettled: (
+        pb.EVENT_TYPE_STEP_SETTLED,
+        lambda e, n: pb.StepSettled(
+            step=n[e.step], done=e.done, undone=e.undone, response=e.response, duration_ms=e.duration_ms
+        ),
+    ),
+    ev.SagaResolved: (pb.EVENT_TYPE_SAGA_RESOLVED, lambda _e, _n: pb.SagaResolved()),
 }
 
 
@@ -141,7 +157,7 @@ def _decode_attempt_failed(m: Any, step: Callable[[str], int]) -> Event:
 
 def _decode_request(m: Any, _step: Callable[[str], int]) -> Event:
     refusal = _read_failure(m.refusal) if m.HasField("refusal") else None
-    return ev.RequestConsumed(m.request_number, m.kind, refusal)
+    return ev.RequestConsumed(m.request_number, m.kind, refusal, m.caller, m.reason)
 
 
 _DECODERS: Final[dict[int, tuple[type[Message], Callable[[Any, Callable[[str], int]], Event]]]] = {
@@ -187,6 +203,20 @@ _DECODERS: Final[dict[int, tuple[type[Message], Callable[[Any, Callable[[str], i
     ),
     pb.EVENT_TYPE_DEADLINE_PASSED: (pb.DeadlinePassed, lambda _m, _s: ev.DeadlinePassed()),
     pb.EVENT_TYPE_REQUEST_CONSUMED: (pb.RequestConsumed, _decode_request),
+    pb.EVENT_TYPE_SAGA_PAUSED: (pb.SagaPaused, lambda _m, _s: ev.SagaPaused()),
+    pb.EVENT_TYPE_SAGA_UNPAUSED: (pb.SagaUnpaused, lambda _m, _s: ev.SagaUnpaused()),
+    pb.EVENT_TYPE_STEP_RETRIED: (
+        pb.StepRetried,
+        lambda m, step: ev.StepRetried(step(m.step) if m.step else None, Phase(m.phase)),
+    ),
+    pb.EVENT_TYPE_SKIP_BEGUN: (pb.SkipBegun, lambda m, step: ev.SkipBegun(step(m.step), m.response)),
+    pb.EVENT_TYPE_STEP_SKIPPED: (pb.StepSkipped, lambda m, step: ev.StepSkipped(step(m.step))),
+    pb.EVENT_TYPE_RESOLUTION_BEGUN: (pb.ResolutionBegun, lambda _m, _s: ev.ResolutionBegun()),
+    pb.EVENT_TYPE_STEP_SETTLED: (
+        pb.StepSettled,
+        lambda m, step: ev.StepSettled(step(m.step), m.done, m.undone, m.response, m.duration_ms),
+    ),
+    pb.EVENT_TYPE_SAGA_RESOLVED: (pb.SagaResolved, lambda _m, _s: ev.SagaResolved()),
 }
 
 

@@ -8,19 +8,22 @@ from typing import Final
 
 from orchestrator.core.definition import SagaSpec
 from orchestrator.core.effects import CancelAttempt, Invoke, SetTimer
-from orchestrator.core.events import Failure, Phase
+from orchestrator.core.events import Failure, Phase, RequestConsumed
 from orchestrator.core.inputs import (
     AttemptCancelled,
     AttemptEnded,
     Begun,
     DeadlineReached,
     Input,
+    OperatorAction,
+    OperatorRequested,
     Resumed,
     StepSettled,
     TimerFired,
 )
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.state import SagaStatus
+from orchestrator.engine.journal import decode, step_names
 from tests.property.node import Node, Store
 from tests.property.participants import Bugs, Participants, RowState, require
 from tests.property.tape import Tape
@@ -51,6 +54,7 @@ class CalmWorld:
     tape: Tape
     bugs: Bugs = field(default_factory=Bugs)
     lossy: bool = False
+    operated: bool = False
     now_us: int = START_US
     store: Store = field(init=False)
     participants: Participants = field(init=False)
@@ -63,7 +67,7 @@ class CalmWorld:
 
     def __post_init__(self) -> None:
         self.store = Store(self.spec, epoch=1)
-        self.participants = Participants(self.spec, self.tape, self.bugs)
+        self.participants = Participants(self.spec, self.tape, self.bugs, self.operated)
         node = Node(self.spec, self.store.state, 1, 0)
         node.feed(Begun(1, self.now_us + BUDGET_S * SECOND), self.now_us)
         require(node.commit(self.store), "the start was refused")
@@ -77,8 +81,13 @@ class CalmWorld:
             require(moves < MAX_MOVES, f"I8: no end after {moves} moves, in {self.store.state.status.name}")
             if not self.move():
                 break
+        resolved = self.store.state.status is SagaStatus.RESOLVED and not self.lossy
+        before = [fact.in_effect for fact in self.participants.facts]
         for call in list(self.network):
             self.deliver_late(call)
+        for index, fact in enumerate(self.participants.facts if resolved else ()):
+            same = fact.in_effect is before[index] or not self.spec.steps[index].has_barrier
+            require(same, f"I4: a late call of step {index} took effect after the saga was resolved by hand")
         judge(self.store.state, self.participants, lossy=self.lossy)
         return self.store.state.status
 
@@ -117,7 +126,14 @@ class CalmWorld:
 
     def take_input(self, node: Node) -> None:
         given = node.inbox.popleft()
+        before = len(node.pending)
         node.feed(given, self.now_us)
+        if isinstance(given, OperatorRequested) and len(node.pending) > before:
+            entry = node.pending[before]
+            consumed = decode(step_names(self.spec), entry.kind, entry.attributes)
+            assert isinstance(consumed, RequestConsumed), "an action is answered first"
+            refusal = consumed.refusal
+            self.count(f"refused {refusal.reason}" if refusal else f"granted {given.action.name}")
         if isinstance(given, AttemptEnded | AttemptCancelled | StepSettled | TimerFired) and self.tape.chance(10):
             node.feed(given, self.now_us)  # twice: it must change nothing
 
@@ -147,7 +163,7 @@ class CalmWorld:
         require(not under_way, f"I4: step {step} is called while {under_way} is under way")
         if phase is Phase.COMPENSATION:
             node.undone.add(step)
-        else:
+        elif phase is Phase.ACTION:
             require(step not in node.undone, f"I4: step {step} is called by the node that undid it")
 
     def answer(self, call: Call) -> None:
@@ -179,6 +195,10 @@ class CalmWorld:
         """To the next timer of the owner, or to the deadline."""
         node = self.owner
         assert node is not None
+        if node.state.by_hand.paused_us:
+            self.requests += 1
+            node.inbox.append(OperatorRequested(self.requests, OperatorAction.RESUME, node.state.seq))
+            return
         due = [(at_us, step) for step, at_us in node.timers.items()]
         state = node.state
         if state.status is SagaStatus.RUNNING and not state.deadline_noted:

@@ -133,9 +133,12 @@ class Node:
     def _check(self, effect: Effect) -> None:
         if not isinstance(effect, Invoke):
             return
-        status = self.state.status
+        status, by_hand = self.state.status, self.state.by_hand
+        require(not by_hand.paused_us, "a call was begun while the saga is paused")
+        require(effect.phase is Phase.SETTLE or not by_hand.is_resolving, "I3: something else than settling resolves")
         if effect.phase is not Phase.COMPENSATION:
-            require(status is SagaStatus.RUNNING, "I4: an action was begun on the way back")
+            settles = effect.phase is Phase.SETTLE and status is SagaStatus.COMPENSATING
+            require(settles or status is SagaStatus.RUNNING, "I4: an action was begun on the way back")
             return
         require(status is SagaStatus.COMPENSATING, "I3: an undo was begun on the way forward")
         for after in descendants(self.spec, effect.step):

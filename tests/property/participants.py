@@ -52,6 +52,8 @@ class Fact:
     undos: int = 0
     gone: bool = False
     """The participant answered that the action is undone or never was: from now on it must not be."""
+    skippable: bool = False
+    """It was settled, and operators act: others may go on without it, or be undone despite it."""
     accepted_epoch: int = 0
 
     @property
@@ -66,6 +68,7 @@ class Participants:
     spec: SagaSpec
     tape: Tape
     bugs: Bugs
+    operated: bool = False
     rows: list[Row] = field(init=False)
     facts: list[Fact] = field(init=False)
 
@@ -123,6 +126,7 @@ class Participants:
         if row.state in {RowState.ABSENT, RowState.REJECTED} and not self.bugs.no_tombstone:
             row.state = RowState.TOMBSTONE
         self.facts[index].gone |= row.state is not RowState.DONE
+        self.facts[index].skippable |= self.operated
         return Outcome.SUCCESS
 
     def _bare(self, index: int, phase: Phase) -> Outcome:
@@ -143,7 +147,8 @@ class Participants:
         require(not fact.gone, f"I4: the action of step {index} took effect after its undo")
         require(epoch >= fact.accepted_epoch, f"I5: step {index} took effect under an epoch older than one accepted")
         for before in ancestors(self.spec, index):
-            undone = self.spec.steps[before].has_barrier and self.facts[before].gone
+            gone = self.facts[before].gone and not self.facts[before].skippable
+            undone = self.spec.steps[before].has_barrier and gone
             require(not undone, f"I4: step {index} took effect after the undo of {before}, which it follows from")
 
     def _witness_undo(self, index: int, epoch: int) -> None:
@@ -153,4 +158,5 @@ class Participants:
         require(epoch >= fact.accepted_epoch, f"I5: step {index} was undone under an epoch older than one accepted")
         for after in descendants(self.spec, index):
             in_effect = self.spec.steps[after].has_barrier and self.facts[after].in_effect
+            in_effect = in_effect and not self.facts[after].skippable
             require(not in_effect, f"I3: step {index} was undone while {after}, which follows from it, is in effect")

@@ -11,6 +11,7 @@ from hypothesis import event, given, target
 from hypothesis import strategies as st
 
 from orchestrator.core.definition import StepKind
+from orchestrator.core.inputs import OperatorAction
 from orchestrator.core.state import SagaStatus
 from tests.property.graphs import draw_spec, obeys_the_pivot_rule
 from tests.property.sweep import sweep, world_of
@@ -53,6 +54,20 @@ def test_a_saga_ends_honestly_after_a_lossy_failover(graph: bytes, faults: bytes
     target(float(world.faults["failover"]), label="failovers")
 
 
+@given(GRAPHS, FAULTS)
+def test_no_operator_can_break_an_invariant(graph: bytes, faults: bytes) -> None:
+    world = World(draw_spec(Tape(graph)), Tape(faults), operated=True)
+    event(f"end: {world.run().name}")
+    target(float(world.faults["operator"]), label="actions")
+
+
+@given(GRAPHS, FAULTS)
+def test_no_operator_can_break_an_invariant_after_a_lossy_failover(graph: bytes, faults: bytes) -> None:
+    world = World(draw_spec(Tape(graph)), Tape(faults), operated=True, lossy=True)
+    event(f"end: {world.run().name}")
+    target(float(world.faults["operator"]), label="actions")
+
+
 MISHAPS = (
     *("crash", "takeover", "resume", "cancelled", "overdue", "stray", "zombie"),
     *("lose_answer", "lose_request", "give_up_on", "deliver_twice", "refuse", "poll", "busy", "misroute"),
@@ -74,6 +89,15 @@ def test_every_end_and_every_fault_occurs(seeds: range) -> None:
 def test_every_end_occurs_after_failovers_too(seeds: range) -> None:
     seen = sweep(seeds, lossy=True)
     reached(seen, "COMPLETED", "COMPENSATED", "STUCK", "failover", *MISHAPS)
+
+
+@pytest.mark.timeout(3600)
+def test_every_end_occurs_and_every_action_is_granted_when_operators_act(seeds: range) -> None:
+    seen = sweep(seeds, operated=True)
+    reached(seen, "COMPLETED", "COMPENSATED", "STUCK", "RESOLVED", *(f"granted {each.name}" for each in OperatorAction))
+    reached(
+        seen, *(f"refused {reason}" for reason in ("VERSION_CHANGED", "SAGA_STATE", "PAST_PIVOT", "STEP_NOT_FOUND"))
+    )
 
 
 def test_a_seed_stands_for_one_world() -> None:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from orchestrator.core.definition import StepKind
-from orchestrator.core.state import SagaState, SagaStatus
+from orchestrator.core.state import SagaState, SagaStatus, StepStatus
 from tests.property.participants import Participants, require
 
 NEVER_WITHOUT_FAILOVER: Final = frozenset({"SUPERSEDED", "STALE_EPOCH", "KEY_REUSED"})
@@ -16,7 +16,14 @@ def judge(state: SagaState, participants: Participants, *, lossy: bool) -> None:
     for index, (step, fact) in enumerate(zip(spec.steps, participants.facts, strict=True)):
         if step.kind is StepKind.READ_ONLY or (lossy and not step.has_barrier):
             continue  # without a barrier nothing refuses what a node from before the failover still sends
-        if state.status is SagaStatus.COMPLETED:
+        status = state.steps[index].status
+        if state.status is SagaStatus.COMPLETED and status is StepStatus.SKIPPED:
+            bare = not step.has_barrier
+            require(bare or not fact.in_effect, f"I3: COMPLETED, and step {index}, which was skipped, is in effect")
+        elif state.status is SagaStatus.RESOLVED and step.has_barrier and state.by_hand.is_resolving:
+            told = fact.in_effect == (status is StepStatus.SUCCEEDED)
+            require(told, f"I3: RESOLVED, and step {index} is {status.name} with {fact.acts} done, {fact.undos} undone")
+        elif state.status is SagaStatus.COMPLETED:
             done = fact.in_effect and (fact.acts == 1 or not step.has_barrier)
             require(done, f"I2: COMPLETED, and step {index} was done {fact.acts} and undone {fact.undos} times")
         elif state.status is SagaStatus.COMPENSATED:

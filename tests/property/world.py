@@ -4,15 +4,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from orchestrator.core.inputs import CancelRequested, DeadlineReached, Resumed, TimerFired
+from orchestrator.core.inputs import (
+    CancelRequested,
+    DeadlineReached,
+    OperatorAction,
+    OperatorRequested,
+    Resumed,
+    TimerFired,
+)
 from orchestrator.core.outcome import Outcome
+from orchestrator.core.state import SagaStatus
 from tests.property.calm import Call, CalmWorld
 from tests.property.node import Node
 
 
 @dataclass(slots=True)
 class World(CalmWorld):
-    """Crashes, takeovers, zombies, lost and late calls and commits, cancels, deadlines and, if ``lossy``, failovers."""
+    """Crashes, takeovers, zombies, lost and late calls and commits, cancels, deadlines; operators if ``operated``,
+    failovers if ``lossy``.
+    """
 
     def misfortunes(self) -> list[Callable[[], None]]:
         """What the tape may choose of all that can go wrong now."""
@@ -27,6 +37,8 @@ class World(CalmWorld):
             options.append(("stray", partial(self.deliver_late, call)))
         for zombie in self.zombies:
             options += [("zombie", partial(self.stir, zombie))] * 2
+        if self.operated and not self.store.state.is_terminal and self.store.state.seq:
+            options += [("operator", self.operate)] * 3
         if self.lossy and self.store.incarnation < 2:
             options.append(("failover", self.fail_over))
         return [partial(self.suffer, name, act) for name, act in options]
@@ -70,6 +82,30 @@ class World(CalmWorld):
             self.count("cancelled")
             self.requests += 1
             self.owner.inbox.append(CancelRequested(self.requests))
+
+    def operate(self) -> None:
+        """An operator acts on what they have seen: the truth, or what it was a little earlier. In general the saga is
+        claimed for it, so that its epoch is higher.
+        """
+        state = self.store.state
+        action = OperatorAction(self.tape.pick(len(OperatorAction)) + 1)
+        step = self.tape.pick(len(self.spec.steps)) if self.tape.chance(30) else None
+        response = b"by hand" if self.tape.pick(2) else None
+        node = self.owner
+        in_place = action in {OperatorAction.FORCE_COMPENSATION, OperatorAction.PAUSE, OperatorAction.RESUME}
+        if node is None or not in_place or state.status is SagaStatus.STUCK:
+            if node is not None and (node.pending or any(call.waits and call.node is node for call in self.network)):
+                return  # its owner hands it over once nothing is under way
+            if node is not None:
+                self.bury(node)
+            self.claim(crashed=False)
+        assert self.owner is not None
+        self.requests += 1
+        stale = self.tape.chance(10)
+        expected_seq = state.moved_seq - 1 if stale else state.seq
+        asked = OperatorRequested(self.requests, action, expected_seq, step, response, "ann", "by hand")
+        self.owner.inbox.append(asked)
+        self.count(f"asked {action.name}")
 
     def reach_deadline(self) -> None:
         if self.tape.chance(25):

@@ -57,6 +57,22 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     """The saga's deadline passed where it could no longer turn around."""
     EVENT_TYPE_REQUEST_CONSUMED: _EventType.ValueType  # 15
     """A request from outside was consumed or refused."""
+    EVENT_TYPE_SAGA_PAUSED: _EventType.ValueType  # 16
+    """An operator paused the saga: it begins no more calls."""
+    EVENT_TYPE_SAGA_UNPAUSED: _EventType.ValueType  # 17
+    """An operator let the saga go on after a pause."""
+    EVENT_TYPE_STEP_RETRIED: _EventType.ValueType  # 18
+    """An operator had a step, or the saga as a whole, tried again; a stuck saga goes on where it was going."""
+    EVENT_TYPE_SKIP_BEGUN: _EventType.ValueType  # 19
+    """An operator had a step skipped: it is settled first."""
+    EVENT_TYPE_STEP_SKIPPED: _EventType.ValueType  # 20
+    """A step, or its undo, was skipped."""
+    EVENT_TYPE_RESOLUTION_BEGUN: _EventType.ValueType  # 21
+    """A stuck saga is being resolved by hand: what may have run is settled first."""
+    EVENT_TYPE_STEP_SETTLED: _EventType.ValueType  # 22
+    """A step of a saga that is being resolved, or whose undo is being skipped, was settled."""
+    EVENT_TYPE_SAGA_RESOLVED: _EventType.ValueType  # 23
+    """The saga was settled by hand."""
 
 class EventType(_EventType, metaclass=_EventTypeEnumTypeWrapper):
     """EventType names an event; its number is what the journal stores."""
@@ -93,6 +109,22 @@ EVENT_TYPE_DEADLINE_PASSED: EventType.ValueType  # 14
 """The saga's deadline passed where it could no longer turn around."""
 EVENT_TYPE_REQUEST_CONSUMED: EventType.ValueType  # 15
 """A request from outside was consumed or refused."""
+EVENT_TYPE_SAGA_PAUSED: EventType.ValueType  # 16
+"""An operator paused the saga: it begins no more calls."""
+EVENT_TYPE_SAGA_UNPAUSED: EventType.ValueType  # 17
+"""An operator let the saga go on after a pause."""
+EVENT_TYPE_STEP_RETRIED: EventType.ValueType  # 18
+"""An operator had a step, or the saga as a whole, tried again; a stuck saga goes on where it was going."""
+EVENT_TYPE_SKIP_BEGUN: EventType.ValueType  # 19
+"""An operator had a step skipped: it is settled first."""
+EVENT_TYPE_STEP_SKIPPED: EventType.ValueType  # 20
+"""A step, or its undo, was skipped."""
+EVENT_TYPE_RESOLUTION_BEGUN: EventType.ValueType  # 21
+"""A stuck saga is being resolved by hand: what may have run is settled first."""
+EVENT_TYPE_STEP_SETTLED: EventType.ValueType  # 22
+"""A step of a saga that is being resolved, or whose undo is being skipped, was settled."""
+EVENT_TYPE_SAGA_RESOLVED: EventType.ValueType  # 23
+"""The saga was settled by hand."""
 Global___EventType: _TypeAlias = EventType  # noqa: Y015
 
 class _CompensationCause:
@@ -109,6 +141,8 @@ class _CompensationCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Com
     """The saga was cancelled."""
     COMPENSATION_CAUSE_DEADLINE: _CompensationCause.ValueType  # 3
     """The saga's deadline passed."""
+    COMPENSATION_CAUSE_OPERATOR: _CompensationCause.ValueType  # 4
+    """An operator turned it around."""
 
 class CompensationCause(_CompensationCause, metaclass=_CompensationCauseEnumTypeWrapper):
     """CompensationCause is why a saga turned around."""
@@ -121,6 +155,8 @@ COMPENSATION_CAUSE_CANCELLED: CompensationCause.ValueType  # 2
 """The saga was cancelled."""
 COMPENSATION_CAUSE_DEADLINE: CompensationCause.ValueType  # 3
 """The saga's deadline passed."""
+COMPENSATION_CAUSE_OPERATOR: CompensationCause.ValueType  # 4
+"""An operator turned it around."""
 Global___CompensationCause: _TypeAlias = CompensationCause  # noqa: Y015
 
 @_typing.final
@@ -551,10 +587,16 @@ class RequestConsumed(_message.Message):
     REQUEST_NUMBER_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     REFUSAL_FIELD_NUMBER: _builtins.int
+    CALLER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     request_number: _builtins.int
     """Number of the request among the saga's requests."""
     kind: _builtins.str
     """What was asked for, such as "cancel"."""
+    caller: _builtins.str
+    """Who asked, for what operators ask."""
+    reason: _builtins.str
+    """Why, in the words of whoever asked."""
     @_builtins.property
     def refusal(self) -> _saga_pb2.Failure:
         """Why it was refused; unset if it was granted."""
@@ -565,14 +607,196 @@ class RequestConsumed(_message.Message):
         request_number: _builtins.int = ...,
         kind: _builtins.str = ...,
         refusal: _saga_pb2.Failure | None = ...,
+        caller: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "refusal", b"refusal", "request_number", b"request_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["caller", b"caller", "kind", b"kind", "reason", b"reason", "refusal", b"refusal", "request_number", b"request_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RequestConsumed: _TypeAlias = RequestConsumed  # noqa: Y015
+
+@_typing.final
+class SagaPaused(_message.Message):
+    """SagaPaused: see EVENT_TYPE_SAGA_PAUSED."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SagaPaused: _TypeAlias = SagaPaused  # noqa: Y015
+
+@_typing.final
+class SagaUnpaused(_message.Message):
+    """SagaUnpaused: see EVENT_TYPE_SAGA_UNPAUSED."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SagaUnpaused: _TypeAlias = SagaUnpaused  # noqa: Y015
+
+@_typing.final
+class StepRetried(_message.Message):
+    """StepRetried: see EVENT_TYPE_STEP_RETRIED."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """The step; empty if the saga as a whole goes on."""
+    phase: _saga_pb2.Phase.ValueType
+    """Which of its calls."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        phase: _saga_pb2.Phase.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["phase", b"phase", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepRetried: _TypeAlias = StepRetried  # noqa: Y015
+
+@_typing.final
+class SkipBegun(_message.Message):
+    """SkipBegun: see EVENT_TYPE_SKIP_BEGUN."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """The step."""
+    response: _builtins.bytes
+    """What stands for its response, serialized; empty on the way back."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        response: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["response", b"response", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkipBegun: _TypeAlias = SkipBegun  # noqa: Y015
+
+@_typing.final
+class StepSkipped(_message.Message):
+    """StepSkipped: see EVENT_TYPE_STEP_SKIPPED."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """The step."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepSkipped: _TypeAlias = StepSkipped  # noqa: Y015
+
+@_typing.final
+class ResolutionBegun(_message.Message):
+    """ResolutionBegun: see EVENT_TYPE_RESOLUTION_BEGUN."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResolutionBegun: _TypeAlias = ResolutionBegun  # noqa: Y015
+
+@_typing.final
+class StepSettled(_message.Message):
+    """StepSettled: see EVENT_TYPE_STEP_SETTLED."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    UNDONE_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    DURATION_MS_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """The step."""
+    done: _builtins.bool
+    """True if its action took effect and was not undone."""
+    undone: _builtins.bool
+    """True if it took effect and was undone."""
+    response: _builtins.bytes
+    """The serialized response, if it is done."""
+    duration_ms: _builtins.int
+    """How long the attempt took, in milliseconds."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        done: _builtins.bool = ...,
+        undone: _builtins.bool = ...,
+        response: _builtins.bytes = ...,
+        duration_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "duration_ms", b"duration_ms", "response", b"response", "step", b"step", "undone", b"undone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StepSettled: _TypeAlias = StepSettled  # noqa: Y015
+
+@_typing.final
+class SagaResolved(_message.Message):
+    """SagaResolved: see EVENT_TYPE_SAGA_RESOLVED."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SagaResolved: _TypeAlias = SagaResolved  # noqa: Y015
 
 @_typing.final
 class SagaEvent(_message.Message):
@@ -600,6 +824,14 @@ class SagaEvent(_message.Message):
     SAGA_STUCK_FIELD_NUMBER: _builtins.int
     DEADLINE_PASSED_FIELD_NUMBER: _builtins.int
     REQUEST_CONSUMED_FIELD_NUMBER: _builtins.int
+    SAGA_PAUSED_FIELD_NUMBER: _builtins.int
+    SAGA_UNPAUSED_FIELD_NUMBER: _builtins.int
+    STEP_RETRIED_FIELD_NUMBER: _builtins.int
+    SKIP_BEGUN_FIELD_NUMBER: _builtins.int
+    STEP_SKIPPED_FIELD_NUMBER: _builtins.int
+    RESOLUTION_BEGUN_FIELD_NUMBER: _builtins.int
+    STEP_SETTLED_FIELD_NUMBER: _builtins.int
+    SAGA_RESOLVED_FIELD_NUMBER: _builtins.int
     saga_id: _builtins.str
     """The saga."""
     seq: _builtins.int
@@ -672,6 +904,38 @@ class SagaEvent(_message.Message):
     def request_consumed(self) -> Global___RequestConsumed:
         """See RequestConsumed."""
 
+    @_builtins.property
+    def saga_paused(self) -> Global___SagaPaused:
+        """See SagaPaused."""
+
+    @_builtins.property
+    def saga_unpaused(self) -> Global___SagaUnpaused:
+        """See SagaUnpaused."""
+
+    @_builtins.property
+    def step_retried(self) -> Global___StepRetried:
+        """See StepRetried."""
+
+    @_builtins.property
+    def skip_begun(self) -> Global___SkipBegun:
+        """See SkipBegun."""
+
+    @_builtins.property
+    def step_skipped(self) -> Global___StepSkipped:
+        """See StepSkipped."""
+
+    @_builtins.property
+    def resolution_begun(self) -> Global___ResolutionBegun:
+        """See ResolutionBegun."""
+
+    @_builtins.property
+    def step_settled(self) -> Global___StepSettled:
+        """See StepSettled."""
+
+    @_builtins.property
+    def saga_resolved(self) -> Global___SagaResolved:
+        """See SagaResolved."""
+
     def __init__(
         self,
         *,
@@ -695,12 +959,20 @@ class SagaEvent(_message.Message):
         saga_stuck: Global___SagaStuck | None = ...,
         deadline_passed: Global___DeadlinePassed | None = ...,
         request_consumed: Global___RequestConsumed | None = ...,
+        saga_paused: Global___SagaPaused | None = ...,
+        saga_unpaused: Global___SagaUnpaused | None = ...,
+        step_retried: Global___StepRetried | None = ...,
+        skip_begun: Global___SkipBegun | None = ...,
+        step_skipped: Global___StepSkipped | None = ...,
+        resolution_begun: Global___ResolutionBegun | None = ...,
+        step_settled: Global___StepSettled | None = ...,
+        saga_resolved: Global___SagaResolved | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt_failed", b"attempt_failed", "attributes", b"attributes", "compensation_started", b"compensation_started", "deadline_passed", b"deadline_passed", "event_time", b"event_time", "request_consumed", b"request_consumed", "saga_claimed", b"saga_claimed", "saga_compensated", b"saga_compensated", "saga_completed", b"saga_completed", "saga_started", b"saga_started", "saga_stuck", b"saga_stuck", "step_blocked", b"step_blocked", "step_compensated", b"step_compensated", "step_intended", b"step_intended", "step_rejected", b"step_rejected", "step_succeeded", b"step_succeeded", "step_unknown", b"step_unknown"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["attempt_failed", b"attempt_failed", "attributes", b"attributes", "compensation_started", b"compensation_started", "deadline_passed", b"deadline_passed", "event_time", b"event_time", "request_consumed", b"request_consumed", "resolution_begun", b"resolution_begun", "saga_claimed", b"saga_claimed", "saga_compensated", b"saga_compensated", "saga_completed", b"saga_completed", "saga_paused", b"saga_paused", "saga_resolved", b"saga_resolved", "saga_started", b"saga_started", "saga_stuck", b"saga_stuck", "saga_unpaused", b"saga_unpaused", "skip_begun", b"skip_begun", "step_blocked", b"step_blocked", "step_compensated", b"step_compensated", "step_intended", b"step_intended", "step_rejected", b"step_rejected", "step_retried", b"step_retried", "step_settled", b"step_settled", "step_skipped", b"step_skipped", "step_succeeded", b"step_succeeded", "step_unknown", b"step_unknown"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_failed", b"attempt_failed", "attributes", b"attributes", "compensation_started", b"compensation_started", "deadline_passed", b"deadline_passed", "epoch", b"epoch", "event_time", b"event_time", "request_consumed", b"request_consumed", "saga_claimed", b"saga_claimed", "saga_compensated", b"saga_compensated", "saga_completed", b"saga_completed", "saga_id", b"saga_id", "saga_started", b"saga_started", "saga_stuck", b"saga_stuck", "seq", b"seq", "step_blocked", b"step_blocked", "step_compensated", b"step_compensated", "step_intended", b"step_intended", "step_rejected", b"step_rejected", "step_succeeded", b"step_succeeded", "step_unknown", b"step_unknown", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt_failed", b"attempt_failed", "attributes", b"attributes", "compensation_started", b"compensation_started", "deadline_passed", b"deadline_passed", "epoch", b"epoch", "event_time", b"event_time", "request_consumed", b"request_consumed", "resolution_begun", b"resolution_begun", "saga_claimed", b"saga_claimed", "saga_compensated", b"saga_compensated", "saga_completed", b"saga_completed", "saga_id", b"saga_id", "saga_paused", b"saga_paused", "saga_resolved", b"saga_resolved", "saga_started", b"saga_started", "saga_stuck", b"saga_stuck", "saga_unpaused", b"saga_unpaused", "seq", b"seq", "skip_begun", b"skip_begun", "step_blocked", b"step_blocked", "step_compensated", b"step_compensated", "step_intended", b"step_intended", "step_rejected", b"step_rejected", "step_retried", b"step_retried", "step_settled", b"step_settled", "step_skipped", b"step_skipped", "step_succeeded", b"step_succeeded", "step_unknown", b"step_unknown", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_attributes: _TypeAlias = _typing.Literal["saga_started", "saga_claimed", "step_intended", "attempt_failed", "step_blocked", "step_succeeded", "step_rejected", "step_unknown", "compensation_started", "step_compensated", "saga_completed", "saga_compensated", "saga_stuck", "deadline_passed", "request_consumed"]  # noqa: Y015
+    _WhichOneofReturnType_attributes: _TypeAlias = _typing.Literal["saga_started", "saga_claimed", "step_intended", "attempt_failed", "step_blocked", "step_succeeded", "step_rejected", "step_unknown", "compensation_started", "step_compensated", "saga_completed", "saga_compensated", "saga_stuck", "deadline_passed", "request_consumed", "saga_paused", "saga_unpaused", "step_retried", "skip_begun", "step_skipped", "resolution_begun", "step_settled", "saga_resolved"]  # noqa: Y015
     _WhichOneofArgType_attributes: _TypeAlias = _typing.Literal["attributes", b"attributes"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_attributes) -> _WhichOneofReturnType_attributes | None: ...
 

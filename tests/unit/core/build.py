@@ -81,7 +81,7 @@ class Play:
 
     def give(self, what: Input, *, after_s: float = 0.0) -> Transition:
         """Moves the saga ``after_s`` seconds later."""
-        self.now_us += int(after_s * SECOND)
+        self.now_us += round(after_s * SECOND)
         moved = advance(self.spec, self.state, what, self.now_us, POLICY)
         self.state, self.events, self.effects = moved.state, moved.events, moved.effects
         self.journal += [(event, self.now_us, self.epoch) for event in moved.events]
@@ -134,7 +134,7 @@ class Play:
 
     def claim(self, *, incarnation: int = 0, after_s: float = 1.0, lost: int = 0) -> Transition:
         """The owner dies, with the last ``lost`` events if asked, and another node claims and resumes."""
-        self.now_us += int(after_s * SECOND)
+        self.now_us += round(after_s * SECOND)
         del self.journal[len(self.journal) - lost :]
         self.epoch = max(self.epoch + 1, incarnation << 32)
         self.journal.append((SagaClaimed("node"), self.now_us, self.epoch))

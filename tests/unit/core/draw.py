@@ -88,7 +88,9 @@ class Pictures:
 def _likeness(state: SagaState) -> object:
     """What tells states apart, as far as the pictures go."""
     steps = tuple((s.status, s.in_flight, s.timer_us is None, s.had_unknown) for s in state.steps)
-    return state.status, steps, state.unsure, state.deadline_noted, state.stale_claims
+    by_hand = state.by_hand
+    hand = by_hand.paused_us > 0, by_hand.is_resolving, by_hand.leaves_effects, bool(by_hand.skips)
+    return state.status, steps, state.unsure, state.deadline_noted, state.stale_claims, hand
 
 
 def _inputs(state: SagaState) -> Iterator[Input]:
@@ -96,6 +98,7 @@ def _inputs(state: SagaState) -> Iterator[Input]:
     if state.status is not SagaStatus.STUCK and not state.is_terminal:
         yield given.DeadlineReached()
     yield given.CancelRequested(1)
+    yield from _operators(state)
     for index, step in enumerate(state.steps):
         if step.timer_us is not None:
             yield given.TimerFired(index)
@@ -112,6 +115,14 @@ def _inputs(state: SagaState) -> Iterator[Input]:
                 yield given.StepSettled(index, done, undone, b"")
         if state.status is not SagaStatus.RUNNING:
             yield given.AttemptCancelled(index, step.in_flight)
+
+
+def _operators(state: SagaState) -> Iterator[Input]:
+    """What operators could ask for; most of it comes after a claim, with nothing in flight."""
+    if not any(step.in_flight for step in state.steps):
+        for action in given.OperatorAction:
+            for response in (None, b""):
+                yield given.OperatorRequested(1, action, state.moved_seq, None, response)
 
 
 def _diagram(edges: Edges, ends: list[str]) -> list[str]:

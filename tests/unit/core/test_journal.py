@@ -41,6 +41,15 @@ EVERY: list[Event] = [
     ev.DeadlinePassed(),
     ev.RequestConsumed(2**40, "cancel", None),
     ev.RequestConsumed(1, "cancel", NO),
+    ev.RequestConsumed(1, "retry", None, "ann", "the card was replaced"),
+    ev.SagaPaused(),
+    ev.SagaUnpaused(),
+    *(ev.StepRetried(step, phase) for phase in Phase for step in (None, 0, 1)),
+    ev.SkipBegun(1, b"\x00\xff"),
+    ev.StepSkipped(1),
+    ev.ResolutionBegun(),
+    *(ev.StepSettled(1, done, not done, b"\x00\xff", 12) for done in (True, False)),
+    ev.SagaResolved(),
 ]
 
 

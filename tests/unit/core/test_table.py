@@ -16,6 +16,8 @@ from orchestrator.core.inputs import (
     CancelRequested,
     DeadlineReached,
     Input,
+    OperatorAction,
+    OperatorRequested,
     Resumed,
     StepSettled,
     StepUnblocked,
@@ -49,6 +51,10 @@ SAMPLES: dict[type, list[Input]] = {
     StepUnblocked: [StepUnblocked(0), StepUnblocked(1)],
     DeadlineReached: [DeadlineReached()],
     CancelRequested: [CancelRequested(1)],
+    OperatorRequested: [
+        OperatorRequested(1, action, expected_seq, step, response)
+        for action, expected_seq, step, response in product(OperatorAction, (0, 10**6), (None, 0, 1), (None, b""))
+    ],
 }
 
 POSSIBLE = """
@@ -57,12 +63,13 @@ Begun             begins   -        -             -        -          -         
 Resumed           -        moves    moves         ignored  -          -            -
 AttemptEnded      -        moves    moves         ignored  ignored    ignored      ignored
 AttemptCancelled  -        moves    moves         ignored  ignored    ignored      ignored
-StepSettled       -        moves    ignored       ignored  ignored    ignored      ignored
+StepSettled       -        moves    moves         ignored  ignored    ignored      ignored
 BuildFailed       -        moves    moves         ignored  ignored    ignored      ignored
 TimerFired        -        moves    moves         ignored  ignored    ignored      ignored
 StepUnblocked     -        moves    moves         ignored  ignored    ignored      ignored
 DeadlineReached   -        moves    ignored       ignored  ignored    ignored      ignored
 CancelRequested   -        moves    answers       refuses  ignored    ignored      ignored
+OperatorRequested -        moves    moves         moves    ignored    ignored      ignored
 """
 HEADER, *ROWS = [line.split() for line in POSSIBLE.strip().splitlines()]
 CELLS = {
@@ -115,7 +122,8 @@ def test_every_pair(status: SagaStatus, given: type) -> None:
             assert (moved.events, moved.effects) == ((), ())
         if CELLS[status, given] in {"answers", "refuses"}:
             assert [type(event).__name__ for event in moved.events] == ["RequestConsumed"]
-            assert moved.state == replace(before, seq=before.seq + 1)
+            moved_seq = before.moved_seq if CELLS[status, given] == "refuses" else before.seq + 1
+            assert moved.state == replace(before, seq=before.seq + 1, moved_seq=moved_seq)
         if before.is_terminal:
             assert moved.state.status is status
 

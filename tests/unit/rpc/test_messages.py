@@ -126,6 +126,14 @@ EVENTS: list[ev.Event] = [
     ev.SagaStuck(None, ev.Phase.ACTION, FAILURE),
     ev.DeadlinePassed(),
     ev.RequestConsumed(1, "cancel", None),
+    ev.SagaPaused(),
+    ev.SagaUnpaused(),
+    ev.StepRetried(0, ev.Phase.ACTION),
+    ev.SkipBegun(0, b"r"),
+    ev.StepSkipped(0),
+    ev.ResolutionBegun(),
+    ev.StepSettled(0, done=True, undone=False, response=b"r", duration_ms=6),
+    ev.SagaResolved(),
 ]
 
 
