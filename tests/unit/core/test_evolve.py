@@ -24,5 +24,5 @@ def test_changes_are_in_the_copy_alone() -> None:
     assert evolve(STEP, attempts=3, timer_us=9) == replace(STEP, attempts=3, timer_us=9)
     assert evolve(STEP, timer_us=9).timer_us == 9
     assert STEP.attempts == 2
-    with pytest.raises(KeyError):
+    with pytest.raises(AttributeError):
         evolve(SAGA, attempt=1)
