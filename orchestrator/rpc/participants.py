@@ -1,7 +1,7 @@
 """Calls participants: one channel for each target, calls spread over the targets of a service in turn."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import grpc
@@ -15,6 +15,19 @@ from orchestrator.rpc.targets import ChannelSettings, Target, open_channel
 _Stub: TypeAlias = "grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]"
 
 _OK: Final = 0
+
+
+class _Metadata(grpc.aio.Metadata):
+    """Pairs as they are. gRPC's own class first sorts them into a dictionary of lists, which nobody asks here."""
+
+    def __init__(self, pairs: Sequence[tuple[str, str]]) -> None:
+        self._pairs: Final = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._pairs)
 
 
 class _Service:
@@ -81,7 +94,8 @@ class ParticipantChannels:
         try:
             # Not ready is not waited for: the saga's own backoff does that. Awaiting the call directly is what
             # cancels it together with this task.
-            response = await service.stub(call.path)(call.request, timeout=call.deadline_s, metadata=call.metadata)
+            sent = service.stub(call.path)(call.request, timeout=call.deadline_s, metadata=_Metadata(call.metadata))
+            response = await sent
         except grpc.aio.AioRpcError as error:
             return answer_to(error)
         except asyncio.CancelledError:
