@@ -25,8 +25,11 @@ SAGA_COLUMNS: Final = """
 """What :func:`stored_saga` reads, from ``saga s JOIN definition d``."""
 
 
-def batch_columns(batch: Batch) -> list[list[Any]]:
+def batch_columns(batch: Batch) -> list[list[Any] | None]:
     """The batch as the arrays of the statement in :mod:`orchestrator.storage.journal`, in its order.
+
+    None stands for an array of nulls or of nothing: ``unnest`` fills up shorter arrays, and sending the forty of a
+    statement would cost more than all else about it.
 
     Raises ``ValueError`` if a saga has two items, a key holds a NUL character or requests and their answers do not
     match: nothing of the batch may be sent then.
@@ -34,10 +37,8 @@ def batch_columns(batch: Batch) -> list[list[Any]]:
     items: list[NewSaga | Checkpoint] = [*batch.new, *batch.checkpoints]
     if len({item.saga_id for item in items}) != len(items):
         raise ValueError("a batch holds at most one item for each saga")
-    new = _columns(9, (_new_saga(saga) for saga in batch.new))
-    new += _columns(7, (_row_state(saga.row) for saga in batch.new))
-    moved = _columns(6, (_position(checkpoint) for checkpoint in batch.checkpoints))
-    moved += _columns(7, (_row_state(checkpoint.row) for checkpoint in batch.checkpoints))
+    new = _columns(16, (_new_saga(saga) + _row_state(saga.row) for saga in batch.new))
+    moved = _columns(13, (_position(checkpoint) + _row_state(checkpoint.row) for checkpoint in batch.checkpoints))
     entries = _columns(
         6, ((i.saga_id, e.seq, e.kind, i.epoch, e.at_us, e.attributes) for i in items for e in i.entries)
     )
@@ -47,9 +48,9 @@ def batch_columns(batch: Batch) -> list[list[Any]]:
     return new + moved + entries + consumed
 
 
-def _columns(width: int, rows: Iterable[tuple[Any, ...]]) -> list[list[Any]]:
-    columns = [list(column) for column in zip(*rows, strict=True)]
-    return columns or [[] for _ in range(width)]
+def _columns(width: int, rows: Iterable[tuple[Any, ...]]) -> list[list[Any] | None]:
+    columns = [None if column.count(None) == len(column) else list(column) for column in zip(*rows, strict=True)]
+    return columns or [None] * width
 
 
 def _new_saga(saga: NewSaga) -> tuple[Any, ...]:
