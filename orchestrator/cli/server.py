@@ -17,6 +17,7 @@ import uvloop
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
+from contracts.collecting import settle_memory
 from contracts.starting import EXIT_CODE, StartError, explain_bind, explain_database, read_settings
 from migrations.runner import grant, upgrade
 from orchestrator.app import Node
@@ -178,6 +179,7 @@ async def _serve(settings: Settings, database_url: str, *, is_worker: bool) -> N
         if starting.done():
             host = settings.listen_address.rpartition(":")[0]
             port = starting.result()
+            settle_memory()
             _announce({"event": "serving", "address": f"{host}:{port}", "node_id": str(node.engine.node_id)})
             await stopping.wait()
     finally:

@@ -10,6 +10,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from contracts.collecting import settle_memory
 from contracts.serving import SERVER_OPTIONS, ServingInterceptor, is_loopback
 from participants.kit.barrier import Barrier
 from participants.kit.failpoints import FailingBarrier
@@ -85,6 +86,7 @@ async def serve(participant: Participant, settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     try:
         port = await server.start()
+        settle_memory()
         sys.stdout.write(json.dumps({"participant": participant.name, "port": port}) + "\n")
         sys.stdout.flush()
         _log.info("participant_serving", participant=participant.name, port=port)
