@@ -72,7 +72,7 @@ async def test_stopping_waits_for_the_handlers_it_aborts() -> None:
 async def test_callers_that_leave_as_the_server_stops_are_all_answered() -> None:
     """``grpc.aio`` alone ends some of the calls that come during its stop with CANCELLED and no reason."""
     async with serving() as served:
-        told_to_leave = asyncio.Event()
+        under_load, still_under_load, told_to_leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
         sagas = SagaServiceStub(served.channel)
         answered = 0
 
@@ -81,15 +81,14 @@ async def test_callers_that_leave_as_the_server_stops_are_all_answered() -> None
             while not told_to_leave.is_set():
                 await sagas.GetSaga(pb.GetSagaRequest(saga_id=str(SAGA_ID)), timeout=10)
                 answered += 1
+                (under_load if answered < 200 else still_under_load).set()
 
         async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
             for _ in range(16):
                 tasks.create_task(caller())
-            while answered < 100:
-                await asyncio.sleep(0)
+            await under_load.wait()
             stopping = tasks.create_task(served.server.stop(5))
-            while answered < 200:
-                await asyncio.sleep(0)
+            await still_under_load.wait()
             told_to_leave.set()
             assert await stopping
 
