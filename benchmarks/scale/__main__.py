@@ -143,8 +143,13 @@ async def run(chosen: Options, console: Console) -> bool:
         async with standing(directory) as ground:
             found = await measure(ground, chosen, console)
             told = text(found, await machine(ground))
-    finally:
+    except Exception:
         shutil.rmtree(directory / "postgres", ignore_errors=True)
+        console.print(f"The logs are in {directory}/log", highlight=False)
+        raise
+    except asyncio.CancelledError:
+        shutil.rmtree(directory)
+        raise
     shutil.rmtree(directory)
     console.print(told, highlight=False, markup=False)
     if chosen.write:

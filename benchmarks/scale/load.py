@@ -16,9 +16,13 @@ import grpc
 import uvloop
 from commerce.v1.address_pb2 import Address
 from commerce.v1.money_pb2 import Money
+from google.rpc.error_details_pb2 import RetryInfo
+from google.rpc.status_pb2 import Status
 from orders.v1.orders_pb2 import OrderLine, PlaceOrderRequest
 from orders.v1.orders_pb2_grpc import OrderServiceStub
 from saga.v1.saga_pb2 import SAGA_STATE_COMPLETED
+
+from contracts.errors import DETAILS_KEY
 
 CALL_TIMEOUT_S = 60.0
 START_TIMEOUT_S = 60.0
@@ -85,8 +89,7 @@ async def generate(task: Task) -> None:
             while not over:
                 number += 1
                 begun = time.perf_counter()
-                answer = await place(order(f"{task.prefix}-{number}"), timeout=CALL_TIMEOUT_S)
-                assert answer.state == SAGA_STATE_COMPLETED, answer
+                await _carry_out(place, order(f"{task.prefix}-{number}"))
                 latencies_s.append(time.perf_counter() - begun)
                 await asyncio.sleep(task.pause_s)
 
@@ -101,6 +104,28 @@ async def generate(task: Task) -> None:
             seconds, found = time.perf_counter() - begun, sorted(latencies_s)
             over = True
     _say(asdict(Window(len(found), seconds, _share_ms(found, 0.5), _share_ms(found, 0.99))))
+
+
+async def _carry_out(place: Any, request: PlaceOrderRequest) -> None:
+    """Comes again when the node says so, as every caller should."""
+    while True:
+        try:
+            answer = await place(request, timeout=CALL_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED:
+                raise
+            await asyncio.sleep(_retry_delay_s(error))
+        else:
+            assert answer.state == SAGA_STATE_COMPLETED, answer
+            return
+
+
+def _retry_delay_s(error: grpc.aio.AioRpcError) -> float:
+    status = Status.FromString(bytes(dict(error.trailing_metadata() or ())[DETAILS_KEY]))
+    info = RetryInfo()
+    if not any(detail.Unpack(info) for detail in status.details):
+        raise error
+    return float(info.retry_delay.seconds + info.retry_delay.nanos / 1e9)
 
 
 def _share_ms(ordered: list[float], share: float) -> float:
