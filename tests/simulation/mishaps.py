@@ -84,7 +84,7 @@ class Mishaps:
         clock: Callable[[], float],
         *,
         until_s: float,
-        without: frozenset[str] = frozenset(),
+        only: frozenset[str] | None = None,
         scale: float = 1.0,
     ) -> None:
         self.seed = seed
@@ -92,7 +92,7 @@ class Mishaps:
         self.fired: list[Fired] = []
         self.counts: Counter[str] = Counter()
         self._clock = clock
-        self._without = without
+        self._only = only
         self._tables = {name: self._table(name, rates, scale) for name, rates in GROUPS.items()}
 
     def _table(self, group: str, rates: Mapping[str, float], scale: float) -> list[tuple[float, str]]:
@@ -113,7 +113,7 @@ class Mishaps:
             return None
         kind = next(kind for bound, kind in table if number < bound)
         fired = Fired(group, kind, "/".join(map(str, key)))
-        if str(fired) in self._without:
+        if self._only is not None and str(fired) not in self._only:
             return None
         self.fired.append(fired)
         self.counts[f"{group}:{kind}"] += 1

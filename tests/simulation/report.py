@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from orchestrator.core.state import SagaStatus
-from tests.simulation.shrink import Shrinker
+from tests.simulation.shrink import Shrinker, callers
 from tests.simulation.world import Run, told
 
 MAX_LINES: Final = 400
@@ -17,9 +17,11 @@ def explain(failing: Run) -> Iterator[str]:
     plan = failing.plan
     yield f"seed {plan.seed}: {len(failing.violations)} violations"
     yield from (f"  {text}" for text in failing.violations[:MAX_VIOLATIONS])
-    small = Shrinker(failing).shrink()
+    shrinker = Shrinker(failing)
+    small = shrinker.shrink()
     again = told(small.plan)
-    yield f"shrunk to {plan.sagas - len(small.plan.without_callers)} sagas and these mishaps:"
+    rest = f"{len(callers(small.plan))} sagas on {small.plan.nodes} nodes and {len(again.fired)} mishaps"
+    yield f"shrunk to {rest}, {'each of which it needs' if shrinker.is_minimal else 'and no time for more'}:"
     yield from (f"  {fired}" for fired in again.fired)
     yield from (f"  {text}" for text in again.violations[:MAX_VIOLATIONS])
     yield "who did what when (virtual seconds):"

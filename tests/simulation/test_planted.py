@@ -1,6 +1,7 @@
 """Defects planted in what is shipped, or in the store: each must be seen. A checker that passes one proves nothing."""
 
 import re
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +22,7 @@ from participants.kit.table import BarrierState
 from tests.simulation.database import Database
 from tests.simulation.definitions import find_registry
 from tests.simulation.participants import Participants
-from tests.simulation.shrink import Shrinker, invariants
+from tests.simulation.shrink import Shrinker, callers, invariants
 from tests.simulation.world import Plan, run, told
 
 MAX_SEEDS = 40
@@ -158,14 +159,20 @@ def test_a_start_that_is_acknowledged_and_forgotten(monkeypatch: pytest.MonkeyPa
     sees("I7: .* is lost|I7: .* never stored")
 
 
-def test_a_failing_seed_is_made_small_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_seed_is_shrunk_to_what_it_needs_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
     judge = decisions.judge_action
     monkeypatch.setattr(decisions, "judge_action", lambda row, epoch, _hash: judge(row, epoch, row.request_hash or b""))
     runs = (run(Plan(seed, SHIPPED, sagas=60, scale=2.0)) for seed in range(MAX_SEEDS))
     failing = next(each for each in runs if invariants(each) == {"I2"})
-    small = Shrinker(failing, max_runs=60).shrink()
-    assert len(small.history.sagas) < len(failing.history.sagas) / 4
-    assert len(small.fired) < len(failing.fired) / 4
+    shrinker = Shrinker(failing)
+    small = shrinker.shrink()
+    assert shrinker.is_minimal
+    assert len(callers(small.plan)) == 1
+    assert small.plan.nodes == 1
+    names = frozenset(map(str, small.fired))
+    assert any("altered" in name for name in names)
+    for name in names:
+        assert not run(replace(small.plan, only=names - {name})).violations, name
     again = told(small.plan)
     assert again.violations == small.violations
     assert any("altered" in line for line in again.transcript)

@@ -30,7 +30,7 @@ MAX_LINES: Final = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a run is made of. ``without``: mishaps, by name, that are left out."""
+    """What a run is made of."""
 
     seed: int
     registry: Registry
@@ -42,8 +42,11 @@ class Plan:
     """Liveness mode: all is healed then, and every saga must end. Otherwise the run is judged as it stands."""
     scale: float = 1.0
     """How often things go wrong; 0 for a calm run."""
-    without: frozenset[str] = frozenset()
+    only: frozenset[str] | None = None
+    """Names of the mishaps that may happen, of those that the seed draws; None: all of them."""
     without_callers: frozenset[int] = frozenset()
+    schedule: int = 0
+    """Another number is another order and other latencies, with the same mishaps."""
     tells: bool = False
     """Whether a transcript is kept."""
 
@@ -67,7 +70,7 @@ class World:
         self.plan = plan
         self.transcript: list[str] = []
         self.defects: list[str] = []
-        rng = random.Random(plan.seed)
+        rng = random.Random(plan.seed + (plan.schedule << 64))
         self.loop = loop = SimulatedLoop(rng)
         mishaps = self.make_mishaps()
         database = Database(lambda: EPOCH_US + int(loop.time() * 1_000_000), self._notify)
@@ -85,7 +88,7 @@ class World:
     def make_mishaps(self) -> Mishaps:
         """What goes wrong in this world."""
         plan = self.plan
-        return Mishaps(plan.seed, self.loop.time, until_s=plan.horizon_s, without=plan.without, scale=plan.scale)
+        return Mishaps(plan.seed, self.loop.time, until_s=plan.horizon_s, only=plan.only, scale=plan.scale)
 
     def _participants(self, mishaps: Mishaps) -> Participants:
         responses: dict[str, type[Message]] = {
