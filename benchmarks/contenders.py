@@ -88,9 +88,9 @@ async def _restate(stack: AsyncExitStack, bench: Bench, _: Scenario, addresses: 
     return Server({"ingress": up.ingress}, (up.server_pid,), (up.worker_pid,))
 
 
-async def _temporal(stack: AsyncExitStack, bench: Bench, _: Scenario, addresses: dict[str, str]) -> Server:
-    up = await stack.enter_async_context(temporal_server.running(bench.directory, addresses))
-    return Server({"temporal": up.address, "queue": up.queue}, (up.server_pid,), (up.worker_pid,))
+async def _temporal(stack: AsyncExitStack, bench: Bench, _: Scenario, _addresses: dict[str, str]) -> Server:
+    up = await stack.enter_async_context(temporal_server.running(bench.directory))
+    return Server({"temporal": up.address}, (up.server_pid,))
 
 
 _SERVERS: Final[dict[Contender, Callable[[AsyncExitStack, Bench, Scenario, dict[str, str]], Awaitable[Server]]]] = {

@@ -1,4 +1,8 @@
-"""The saga as a Temporal workflow: three activities, undone in reverse order if one is refused."""
+"""The saga as a Temporal workflow: three local activities, undone in reverse order if one is refused.
+
+Local ones cost a third of others here: what they answer is stored together, when the workflow next waits for anything
+else or ends. A crash before repeats them, under the same idempotency keys.
+"""
 
 from datetime import timedelta
 from typing import Final
@@ -44,12 +48,14 @@ class PlaceOrder:
         done: list[tuple[str, bytes]] = []
         try:
             for step in STEPS:
-                response: bytes = await workflow.execute_activity(
+                response: bytes = await workflow.execute_local_activity(
                     "act", args=[step, payload], start_to_close_timeout=TIMEOUT, result_type=bytes
                 )
                 done.append((step, response))
-        except ActivityError:
+        except (ActivityError, ApplicationError):  # a local activity raises its failure itself
             for step, response in reversed(done):
-                await workflow.execute_activity("undo", args=[step, payload, response], start_to_close_timeout=TIMEOUT)
+                await workflow.execute_local_activity(
+                    "undo", args=[step, payload, response], start_to_close_timeout=TIMEOUT
+                )
             return False
         return True

@@ -1,7 +1,6 @@
-"""Temporal's development server and one worker process, for one run. Runs in the normal environment."""
+"""Temporal's development server, for one run. Runs in the normal environment; the worker is in the caller's process."""
 
-import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,6 @@ from benchmarks.peers import environments
 from benchmarks.processes import TO_LOG, Program, free_ports
 from benchmarks.scenarios import Contender
 
-QUEUE: Final = "place-order"
 DYNAMIC: Final = {
     "frontend.rps": 100_000,
     "frontend.namespaceRPS": 100_000,
@@ -30,17 +28,15 @@ PRAGMAS: Final = ("journal_mode=wal", "synchronous=normal")
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """``address`` of the frontend, and the task queue that the worker polls."""
+    """``address`` of the frontend."""
 
     address: str
-    queue: str
     server_pid: int
-    worker_pid: int
 
 
 @asynccontextmanager
-async def running(directory: Path, addresses: Mapping[str, str]) -> AsyncIterator[Running]:
-    """Starts both with an empty store. Raises ``ProgramError``."""
+async def running(directory: Path) -> AsyncIterator[Running]:
+    """Starts it with an empty store. Raises ``ProgramError``."""
     port, http, metrics = free_ports(3)
     database = directory / f"temporal-{port}.sqlite"
     binary = environments.program(Contender.TEMPORAL, "temporal")
@@ -53,11 +49,6 @@ async def running(directory: Path, addresses: Mapping[str, str]) -> AsyncIterato
         command += ["--dynamic-config-value", f"{name}={value}"]
     address = f"127.0.0.1:{port}"
     log = directory / "log" / "temporal-server.log"
-    python = str(environments.python(Contender.TEMPORAL))
-    worker_command = [python, "-m", "benchmarks.peers.temporal.worker", address, QUEUE, json.dumps(dict(addresses))]
-    worker_log = directory / "log" / "temporal-worker.log"
     async with Program("temporal-server", [*TO_LOG, *command], log, end_at_once=True) as server:
         await server.listens(port)
-        async with Program("temporal-worker", worker_command, worker_log, end_at_once=True) as worker:
-            await worker.said()
-            yield Running(address, QUEUE, server.pid, worker.pid)
+        yield Running(address, server.pid)
