@@ -10,6 +10,7 @@ NARROWER: Final[dict[str, str]] = {
     "migration_lock": "SELECT",
     # Append-only; ended sagas are removed whole.
     "saga_event": "SELECT, INSERT, DELETE",
+    "operator_audit": "SELECT, INSERT",
 }
 """Privileges by table, where they are fewer than ``ROWS``."""
 

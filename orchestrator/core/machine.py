@@ -289,8 +289,3 @@ TABLE: Final[dict[tuple[SagaStatus, type], Callable[[Move, Any], None]]] = {
     }.items()
     for given, handler in rows.items()
 }
-
-
-def blocked_failure(state: SagaState) -> Failure | None:
-    """Why a step of the saga is blocked, if one is."""
-    return next((step.blocked for step in state.steps if step.blocked and step.status is not StepStatus.STUCK), None)

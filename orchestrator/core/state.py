@@ -109,3 +109,17 @@ class SagaState:
     @property
     def is_terminal(self) -> bool:
         return self.status in TERMINAL
+
+
+WAITING: Final = frozenset({StepStatus.RUNNING, StepStatus.UNKNOWN, StepStatus.COMPENSATING})
+
+
+def hindered_step(state: SagaState) -> int | None:
+    """The step that holds a saga up that goes on by itself: a blocked one, else one that waits after a failure."""
+    waiting = None
+    for index, step in enumerate(state.steps):
+        if step.next_attempt_us and step.status in WAITING:
+            if step.blocked is not None:
+                return index
+            waiting = index if waiting is None else waiting
+    return waiting

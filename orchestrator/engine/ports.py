@@ -70,6 +70,12 @@ class RowState:
     failure_reason: str | None = None
     failure_message: str | None = None
     blocked_reason: str | None = None
+    waiting_step: str | None = None
+    """The step that is blocked, or waits after a failure."""
+    waiting_reason: str | None = None
+    blocked_us: int | None = None
+    """Since when that step is blocked."""
+    paused_us: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

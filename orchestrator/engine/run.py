@@ -13,8 +13,8 @@ from orchestrator.core.backoff import CorePolicy
 from orchestrator.core.effects import Effect
 from orchestrator.core.events import RequestConsumed
 from orchestrator.core.inputs import Input, TimerFired
-from orchestrator.core.machine import advance, blocked_failure
-from orchestrator.core.state import SagaState, SagaStatus
+from orchestrator.core.machine import advance
+from orchestrator.core.state import SagaState, SagaStatus, hindered_step
 from orchestrator.definitions.model import Definition
 from orchestrator.engine.journal import encode, step_names
 from orchestrator.engine.ports import Checkpoint, JournalEntry, NewSaga, RowState
@@ -257,8 +257,12 @@ class SagaRun:
 
 def row_state(state: SagaState, names: tuple[str, ...]) -> RowState:
     """The columns of the saga's row."""
-    failure, blocked = state.failure, blocked_failure(state)
+    failure = state.failure
     ended = state.is_terminal or state.status is SagaStatus.STUCK
+    index = None if ended else hindered_step(state)
+    step = None if index is None else state.steps[index]
+    blocked = None if step is None else step.blocked
+    waits_for = blocked or (step.failure if step else None)
     return RowState(
         state.status,
         state.deadline_us,
@@ -266,5 +270,9 @@ def row_state(state: SagaState, names: tuple[str, ...]) -> RowState:
         failure.code if failure else 0,
         failure.reason if failure else None,
         failure.message if failure else None,
-        f"{blocked.reason}: {blocked.message}" if blocked and not ended else None,
+        f"{blocked.reason}: {blocked.message}" if blocked else None,
+        None if index is None else names[index],
+        waits_for.reason if waits_for else None,
+        step.budget_from_us if step and blocked else None,
+        state.by_hand.paused_us or None,
     )

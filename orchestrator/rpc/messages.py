@@ -55,6 +55,10 @@ def saga_message(stored: StoredSaga) -> saga_pb2.Saga:
         deadline_time=timestamp(row.deadline_us),
         failed_step=row.failed_step or "",
         blocked_reason=_blocked_reason(stored),
+        pause_time=timestamp(row.paused_us) if row.paused_us is not None else None,
+        block_time=timestamp(row.blocked_us) if row.blocked_us is not None else None,
+        waiting_step=row.waiting_step or "",
+        waiting_reason=row.waiting_reason or "",
     )
     if row.failure_code or row.failure_reason or row.failure_message:
         failure = Failure(row.failure_code, row.failure_reason or "", row.failure_message or "")

@@ -61,6 +61,10 @@ moved AS (
         failure_reason = c.failure_reason,
         failure_message = c.failure_message,
         blocked_reason = c.blocked_reason,
+        waiting_step = c.waiting_step,
+        waiting_reason = c.waiting_reason,
+        blocked_at = c.blocked_at,
+        paused_at = c.paused_at,
         last_seq = c.last_seq,
         stale_claims = CASE WHEN c.last_seq > s.last_seq THEN 0 ELSE s.stale_claims END,
         owner = CASE WHEN c.release THEN NULL ELSE s.owner END,
@@ -69,10 +73,12 @@ moved AS (
         ended_at = CASE WHEN c.state IN (3, 5, 7) THEN clock_timestamp() END
     FROM fence CROSS JOIN unnest(
         $19::uuid[], $20::bigint[], $21::integer[], $22::integer[], $23::boolean[], $24::timestamptz[],
-        $25::smallint[], $26::timestamptz[], $27::text[], $28::integer[], $29::text[], $30::text[], $31::text[]
+        $25::smallint[], $26::timestamptz[], $27::text[], $28::integer[], $29::text[], $30::text[], $31::text[],
+        $32::text[], $33::text[], $34::timestamptz[], $35::timestamptz[]
     ) AS c (
         saga_id, epoch, seq_before, last_seq, release, wake_at,
-        state, deadline_at, failed_step, failure_code, failure_reason, failure_message, blocked_reason
+        state, deadline_at, failed_step, failure_code, failure_reason, failure_message, blocked_reason,
+        waiting_step, waiting_reason, blocked_at, paused_at
     )
     WHERE s.saga_id = c.saga_id
         AND s.owner IS NOT DISTINCT FROM fence.node_id AND s.epoch = c.epoch AND s.last_seq = c.seq_before
@@ -85,13 +91,13 @@ written AS MATERIALIZED (
 journal AS (
     INSERT INTO saga_event (saga_id, seq, kind, epoch, at, attributes)
     SELECT e.saga_id, e.seq, e.kind, e.epoch, e.at, e.attributes
-    FROM unnest($32::uuid[], $33::integer[], $34::smallint[], $35::bigint[], $36::timestamptz[], $37::bytea[])
+    FROM unnest($36::uuid[], $37::integer[], $38::smallint[], $39::bigint[], $40::timestamptz[], $41::bytea[])
         AS e (saga_id, seq, kind, epoch, at, attributes)
     WHERE (e.saga_id IN (SELECT saga_id FROM written)) IS TRUE
 ),
 consumed AS (
     UPDATE saga_request r SET consumed_seq = a.seq
-    FROM unnest($38::uuid[], $39::bigint[], $40::integer[]) AS a (saga_id, number, seq)
+    FROM unnest($42::uuid[], $43::bigint[], $44::integer[]) AS a (saga_id, number, seq)
     WHERE r.number = a.number AND r.saga_id = a.saga_id AND (r.consumed_seq IS NULL) IS TRUE
         AND (a.saga_id IN (SELECT saga_id FROM written)) IS TRUE
 )

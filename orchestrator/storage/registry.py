@@ -8,7 +8,7 @@ import asyncpg
 from orchestrator.engine.ports import DefinitionChanged, MissingDefinition, SchemaUnknown
 from orchestrator.storage.connections import Connected
 
-KNOWN_REVISIONS: Final = frozenset({"0001"})
+KNOWN_REVISIONS: Final = frozenset({"0002", "0003"})
 """Revisions of the ``orchestrator`` chain that this program runs on: its own head, and later ones that only expand."""
 
 REVISIONS: Final = "SELECT version_num FROM alembic_version"

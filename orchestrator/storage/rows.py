@@ -17,7 +17,8 @@ SAGA_CLAIMED: Final = 2
 SAGA_COLUMNS: Final = """
     s.saga_id, d.name, d.version, d.digest, s.caller, s.request_id, s.request_hash, s.concurrency_key, s.input,
     s.owner, s.epoch, s.last_seq, s.state, s.deadline_at, s.failed_step, s.failure_code, s.failure_reason,
-    s.failure_message, s.blocked_reason, s.wake_at, s.created_at, s.updated_at, s.ended_at,
+    s.failure_message, s.blocked_reason, s.waiting_step, s.waiting_reason, s.blocked_at, s.paused_at,
+    s.wake_at, s.created_at, s.updated_at, s.ended_at,
     EXISTS (
         SELECT FROM node n WHERE n.lease_expires_at > clock_timestamp() AND s.definition_id = ANY (n.definition_ids)
     ) AS definition_loaded
@@ -38,7 +39,7 @@ def batch_columns(batch: Batch) -> list[list[Any] | None]:
     if len({item.saga_id for item in items}) != len(items):
         raise ValueError("a batch holds at most one item for each saga")
     new = _columns(16, (_new_saga(saga) + _row_state(saga.row) for saga in batch.new))
-    moved = _columns(13, (_position(checkpoint) + _row_state(checkpoint.row) for checkpoint in batch.checkpoints))
+    moved = _columns(17, (_position(c) + _row_state(c.row) + _hindrance(c.row) for c in batch.checkpoints))
     entries = _columns(
         6, ((i.saga_id, e.seq, e.kind, i.epoch, e.at_us, e.attributes) for i in items for e in i.entries)
     )
@@ -86,6 +87,11 @@ def _row_state(row: RowState) -> tuple[Any, ...]:
         _shown(row.failure_message),
         _shown(row.blocked_reason),
     )
+
+
+def _hindrance(row: RowState) -> tuple[Any, ...]:
+    """What holds a saga up. A new one has nothing of it."""
+    return row.waiting_step, _shown(row.waiting_reason), row.blocked_us, row.paused_us
 
 
 def _last_seq(entries: tuple[JournalEntry, ...], before: int) -> int:
@@ -150,6 +156,10 @@ def stored_saga(record: Record, journal: tuple[StoredEntry, ...] = ()) -> Stored
             failure_reason=record["failure_reason"],
             failure_message=record["failure_message"],
             blocked_reason=record["blocked_reason"],
+            waiting_step=record["waiting_step"],
+            waiting_reason=record["waiting_reason"],
+            blocked_us=record["blocked_at"],
+            paused_us=record["paused_at"],
         ),
         wake_at_us=record["wake_at"],
         created_us=record["created_at"],

@@ -13,6 +13,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     DateTime,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Identity,
@@ -75,6 +76,10 @@ SAGA: Final = Table(
     Column("concurrency_scope", Text),
     Column("concurrency_key", Text),
     Column("input", LargeBinary, nullable=False),
+    Column("blocked_at", INSTANT),
+    Column("paused_at", INSTANT),
+    Column("waiting_step", Text),
+    Column("waiting_reason", Text),
     ForeignKeyConstraint(
         ["definition_id", "concurrency_scope"],
         ["definition.definition_id", "definition.name"],
@@ -92,7 +97,7 @@ SAGA: Final = Table(
 )
 """One row a saga. States are those of ``SagaStatus``: 1 PENDING, 2 RUNNING, 3 COMPLETED, 4 COMPENSATING,
 5 COMPENSATED, 6 STUCK, 7 RESOLVED. ``wake_at`` is when an unowned saga is due for a claim; null: only a request
-wakes it."""
+wakes it. ``waiting_step`` is blocked, or waits after a failure, for ``waiting_reason``."""
 
 # The predicates name columns that change when a saga is claimed, released or ended, and at no checkpoint in between.
 Index(
@@ -105,6 +110,15 @@ Index(
 Index("saga_owner", SAGA.c.owner, postgresql_where=text("owner IS NOT NULL"))
 Index("saga_due", SAGA.c.definition_id, SAGA.c.wake_at, postgresql_where=text("wake_at IS NOT NULL"))
 Index("saga_live", SAGA.c.definition_id, SAGA.c.saga_id, postgresql_where=text("ended_at IS NULL"))
+# For operators. A saga that is completed is in neither, and of the third there is one entry for many pages.
+Index("saga_stuck", SAGA.c.definition_id, SAGA.c.saga_id, postgresql_where=text("state = 6"))
+Index("saga_undone", SAGA.c.saga_id, postgresql_where=text("state IN (5, 7)"))
+Index(
+    "saga_ended_lately",
+    SAGA.c.ended_at,
+    postgresql_using="brin",
+    postgresql_with={"pages_per_range": 16, "autosummarize": "on"},
+)
 
 SAGA_EVENT: Final = Table(
     "saga_event",
@@ -129,6 +143,10 @@ SAGA_REQUEST: Final = Table(
     Column("kind", Text, nullable=False),
     Column("caller", Text, nullable=False),
     Column("request_id", Text, nullable=False),
+    Column("expected_seq", Integer),
+    Column("step", Text),
+    Column("reason", Text),
+    Column("response", LargeBinary),
     ForeignKeyConstraint(
         ["saga_id", "consumed_seq"], ["saga_event.saga_id", "saga_event.seq"], name="saga_request_consumed"
     ),
@@ -154,6 +172,7 @@ NODE: Final = Table(
     Column("lease_expires_at", INSTANT, nullable=False),
     Column("name", Text, nullable=False),
     Column("definition_ids", ARRAY(Integer), nullable=False),
+    Column("drain_requested_at", INSTANT),
     postgresql_with={"fillfactor": 50},
 )
 """Leases. A row goes when its node is fenced, so a renewal that finds none has lost."""
@@ -167,3 +186,96 @@ STORE_INCARNATION: Final = Table(
     CheckConstraint("incarnation >= 0", name="store_incarnation_number"),
 )
 """One row: the high half of every new epoch, raised by an operator after a lossy failover."""
+
+OPERATOR_AUDIT: Final = Table(
+    "operator_audit",
+    METADATA,
+    Column("audit_id", BigInteger, Identity(always=True), primary_key=True),
+    Column("audited_at", INSTANT, nullable=False, server_default=NOW),
+    Column("request_number", BigInteger),
+    Column("saga_id", Uuid),
+    Column("bulk_id", Uuid),
+    Column("expected_seq", Integer),
+    Column("members", Integer),
+    Column("action", SmallInteger, nullable=False),
+    Column("outcome", SmallInteger),
+    Column("caller", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("step", Text),
+    Column("target", Text),
+    Column("refusal_reason", Text),
+    Column("refusal_message", Text),
+    CheckConstraint("outcome IS NULL OR outcome IN (2, 3)", name="operator_audit_outcome"),
+    CheckConstraint("(outcome IS NULL) = (request_number IS NOT NULL)", name="operator_audit_decided"),
+    CheckConstraint("(outcome IS NOT DISTINCT FROM 3) = (refusal_reason IS NOT NULL)", name="operator_audit_refusal"),
+)
+"""Who asked for what, why, and what became of it; only appended to. Without an ``outcome`` the journal has it: the
+entry that consumed the request of that number."""
+Index(
+    "operator_audit_saga",
+    OPERATOR_AUDIT.c.saga_id,
+    OPERATOR_AUDIT.c.audit_id,
+    postgresql_where=text("saga_id IS NOT NULL"),
+)
+Index(
+    "operator_audit_bulk",
+    OPERATOR_AUDIT.c.bulk_id,
+    OPERATOR_AUDIT.c.audit_id,
+    postgresql_where=text("bulk_id IS NOT NULL"),
+)
+Index("operator_audit_request", OPERATOR_AUDIT.c.caller, OPERATOR_AUDIT.c.request_id)
+
+BULK: Final = Table(
+    "bulk",
+    METADATA,
+    Column("bulk_id", Uuid, primary_key=True),
+    Column("created_at", INSTANT, nullable=False, server_default=NOW),
+    Column("next_at", INSTANT, nullable=False, server_default=NOW),
+    Column("ended_at", INSTANT),
+    Column("rate_per_s", Double, nullable=False),
+    Column("members", Integer, nullable=False),
+    Column("left_out", Integer, nullable=False),
+    Column("action", SmallInteger, nullable=False),
+    Column("state", SmallInteger, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("request_id", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("response_json", Text, nullable=False),
+    Column("query", LargeBinary, nullable=False),
+    CheckConstraint("state BETWEEN 1 AND 3", name="bulk_state"),
+    CheckConstraint("(state = 1) = (ended_at IS NULL)", name="bulk_ended"),
+    CheckConstraint("rate_per_s > 0", name="bulk_rate"),
+    UniqueConstraint("caller", "request_id", name="bulk_caller_request_id_key"),
+)
+"""One action on many sagas. States are those of ``saga.v1.BulkState``; ``query`` is the serialized ``SagaQuery``.
+``next_at`` is when the next members may be begun."""
+Index("bulk_running", BULK.c.bulk_id, postgresql_where=text("state = 1"))
+
+BULK_MEMBER: Final = Table(
+    "bulk_member",
+    METADATA,
+    Column("bulk_id", Uuid, ForeignKey("bulk.bulk_id", name="bulk_member_bulk"), primary_key=True),
+    Column("saga_id", Uuid, primary_key=True),
+    Column("begun_at", INSTANT),
+    Column("decided_at", INSTANT),
+    Column("request_number", BigInteger),
+    Column("outcome", SmallInteger),
+    Column("refusal_reason", Text),
+    Column("refusal_message", Text),
+    CheckConstraint("outcome IS NULL OR outcome IN (2, 3)", name="bulk_member_outcome"),
+    CheckConstraint("(outcome IS NULL) = (decided_at IS NULL)", name="bulk_member_decided"),
+)
+"""The sagas of a bulk. One that was begun and has no request is begun anew: its request has the same id."""
+Index("bulk_member_open", BULK_MEMBER.c.bulk_id, BULK_MEMBER.c.saga_id, postgresql_where=text("outcome IS NULL"))
+
+PARTICIPANT_HOLD: Final = Table(
+    "participant_hold",
+    METADATA,
+    Column("service", Text, primary_key=True),
+    Column("held_at", INSTANT, nullable=False, server_default=NOW),
+    Column("caller", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+"""Services that operators have every node hold all calls to."""
