@@ -1,5 +1,6 @@
 """Ways to carry out an order in the load generator's own process: bare calls, or one call to a node."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -12,7 +13,7 @@ from orders.v1.orders_pb2_grpc import OrderServiceStub
 from saga.v1.saga_pb2 import SAGA_STATE_COMPLETED, SagaState
 
 from benchmarks.calls import STEPS, Calls, Metadata, RefusedError, barrier_metadata
-from contracts.errors import Reason, error_info
+from contracts.errors import Reason, error_info, retry_delay_s
 from contracts.metadata import PHASE_ACTION, PHASE_COMPENSATION
 from orchestrator.engine.ids import uuid7
 from orchestrator.rpc.targets import ChannelSettings, Target, open_channel
@@ -22,6 +23,8 @@ Client: TypeAlias = Callable[[PlaceOrderRequest], Awaitable[bool]]
 
 CALL_TIMEOUT_S: Final = 120.0
 """Longer than a slow contender's queue with everything in flight."""
+MAX_REFUSALS: Final = 1000
+"""How often a node may ask for patience before that is a failure."""
 
 
 class NotEndedError(Exception):
@@ -61,18 +64,26 @@ async def bare_client(addresses: Mapping[str, str], *, with_metadata: bool) -> A
 
 @asynccontextmanager
 async def front_door_client(address: str) -> AsyncIterator[Client]:
-    """Places the order at a node and waits for its end."""
+    """Places the order at a node and waits for its end. Comes again when the node says so; that time counts."""
     channel = open_channel(Target(address), ChannelSettings())
     place = OrderServiceStub(channel).PlaceOrder
 
     async def carry_out(order: PlaceOrderRequest) -> bool:
-        try:
-            response = await place(order, timeout=CALL_TIMEOUT_S)
-        except grpc.aio.AioRpcError as error:
-            info = error_info(tuple(error.trailing_metadata()))
-            if info is not None and info.reason == Reason.SAGA_COMPENSATED:
-                return False
-            raise
+        for _ in range(MAX_REFUSALS):
+            try:
+                response = await place(order, timeout=CALL_TIMEOUT_S)
+            except grpc.aio.AioRpcError as error:
+                trailers = tuple(error.trailing_metadata())
+                info, delay_s = error_info(trailers), retry_delay_s(trailers)
+                if info is not None and info.reason == Reason.SAGA_COMPENSATED:
+                    return False
+                if error.code() is not grpc.StatusCode.RESOURCE_EXHAUSTED or delay_s is None:
+                    raise
+                await asyncio.sleep(delay_s)
+            else:
+                break
+        else:
+            raise NotEndedError(f"the node refused an order {MAX_REFUSALS} times")
         if response.state != SAGA_STATE_COMPLETED:
             raise NotEndedError(f"saga {response.saga_id} is {SagaState.Name(response.state)}")
         return True

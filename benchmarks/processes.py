@@ -22,6 +22,7 @@ START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
 POLL_S: Final = 0.05
 MAX_LINE_BYTES: Final = 1 << 20
+MAX_TOLD_CHARS: Final = 1500
 TO_LOG: Final = ("/bin/sh", "-c", 'exec "$@" 1>&2', "sh")
 """Before the command of a program whose standard output is a log too."""
 
@@ -103,7 +104,7 @@ class Program:
                             return found
         except TimeoutError:
             raise ProgramError(f"{self.name} said nothing for {timeout_s:g} s; see {self._log}") from None
-        raise ProgramError(f"{self.name} ended without a word; see {self._log}")
+        raise ProgramError(f"{self.name} ended without a word; the end of {self._log}: {_end(self._log)}")
 
     async def listens(self, port: int, timeout_s: float = START_TIMEOUT_S) -> None:
         """Waits until it takes connections on loopback. Raises ``ProgramError``."""
@@ -118,6 +119,10 @@ class Program:
             else:
                 writer.close()
                 return
+
+
+def _end(log: Path) -> str:
+    return log.read_text(errors="replace")[-MAX_TOLD_CHARS:] if log.exists() else "nothing"
 
 
 def free_ports(count: int) -> list[int]:
