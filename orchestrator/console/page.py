@@ -1,0 +1,82 @@
+"""What every page has at hand: the API, the clock, the templates; and how a handler's answer becomes HTML."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse
+
+from orchestrator.console import words
+from orchestrator.console.api import OperatorApi
+from orchestrator.console.problems import Problem
+from orchestrator.console.settings import ConsoleSettings
+
+HERE: Final = Path(__file__).parent
+NAVIGATION: Final = (
+    ("/", "Overview"),
+    ("/sagas", "Sagas"),
+    ("/bulks", "Bulk repair"),
+    ("/participants", "Participants"),
+    ("/nodes", "Nodes"),
+    ("/definitions", "Definitions"),
+    ("/audit", "Audit"),
+)
+
+
+def _templates() -> Environment:
+    templates = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    templates.filters["thousands"] = lambda number: f"{number:,}"
+    templates.globals.update(navigation=NAVIGATION, words=words)
+    for name in templates.list_templates():
+        templates.get_template(name)  # compiled before the first page: the event loop is the node's own
+    return templates
+
+
+@dataclass(frozen=True, slots=True)
+class Console:
+    """Shared by all handlers. ``now`` is in seconds since 1970."""
+
+    api: OperatorApi
+    settings: ConsoleSettings
+    now: Callable[[], float] = time.time
+    templates: Environment = field(default_factory=_templates)
+
+    def render(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
+        """The page. ``live`` among the values: whether it looks again by itself."""
+        path = request.url.path
+        here = next((link for link, _ in reversed(NAVIGATION) if path == link or path.startswith(f"{link}/")), "")
+        query = request.url.query
+        shared: dict[str, Any] = {
+            "live": False,
+            "problem": None,
+            "here": here,
+            "self_address": f"{path}?{query}" if query else path,
+            "refresh_ms": round(self.settings.refresh_s * 1000),
+        }
+        html = self.templates.get_template(template).render(shared | values)
+        return HTMLResponse(html, status)
+
+    def problem(self, request: Request, problem: Problem) -> HTMLResponse:
+        """The page of an error."""
+        return self.render(request, "problem.html", status=problem.status, problem=problem)
+
+
+def console_of(request: Request) -> Console:
+    """The console that serves the request."""
+    return cast("Console", request.app.state.console)
+
+
+def see_other(address: str) -> RedirectResponse:
+    """After something was done: a page that can be loaded again without doing it again."""
+    return RedirectResponse(address, 303)
