@@ -25,6 +25,9 @@ _LEFT: Final = """
 """
 
 
+_CLAIMED: Final = "SELECT count(*) FROM saga_event WHERE saga_id = ANY ($1::uuid[]) AND kind = 2"
+
+
 @dataclass(frozen=True, slots=True)
 class Takeover:
     """Seconds after the kill at which the survivor held the last saga, and at which the last one had ended.
@@ -72,6 +75,8 @@ async def takeover(ground: Ground, name: str, count: int, *, frozen: bool) -> Ta
     await _until(database, saga_ids, survivor.node_id, "live")
     ended_s = time.monotonic() - killed_at
     used_s = cpu_s(survivor.child.pid) - before_s
+    claimed = await database.fetchval(_CLAIMED, saga_ids)
+    assert claimed == count, f"{claimed} claims of {count} sagas"
     await survivor.child.stop(GIVE_UP_S)
     return Takeover(count, running_s, ended_s, used_s, held_bytes - before_bytes)
 

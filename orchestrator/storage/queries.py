@@ -23,21 +23,37 @@ JOURNALS: Final = """
     ORDER BY e.saga_id, e.seq
 """
 
-# saga_pkey, backwards; saga_live where only live states are wanted. Planned for the values at hand, so a filter that is
-# not set costs nothing.
+_SUITS: Final = """
+    ($3::smallint[] IS NULL OR state = ANY ($3))
+    AND ($4::text IS NULL OR concurrency_key = $4)
+    AND ($5::timestamptz IS NULL OR created_at >= $5)
+    AND ($6::timestamptz IS NULL OR created_at < $6)
+    AND ($7::uuid IS NULL OR saga_id < $7)
+"""
+"""Planned for the values at hand, so a filter that is not set costs nothing."""
+
+# saga_pkey, backwards.
 LIST: Final = f"""
     SELECT {SAGA_COLUMNS} FROM saga s JOIN definition d USING (definition_id)
-    WHERE ($1::text IS NULL OR d.name = $1)
-        AND ($2::integer IS NULL OR d.version = $2)
-        AND ($3::smallint[] IS NULL OR s.state = ANY ($3))
-        AND (NOT $4::boolean OR s.ended_at IS NULL)
-        AND ($5::text IS NULL OR s.concurrency_key = $5)
-        AND ($6::timestamptz IS NULL OR s.created_at >= $6)
-        AND ($7::timestamptz IS NULL OR s.created_at < $7)
-        AND ($8::uuid IS NULL OR s.saga_id < $8)
+    WHERE ($1::text IS NULL OR d.name = $1) AND ($2::integer IS NULL OR d.version = $2) AND {_SUITS}
     ORDER BY s.saga_id DESC
-    LIMIT $9
-"""  # noqa: S608  (column names of this program's own)
+    LIMIT $8
+"""  # noqa: S608  (column names and conditions of this program's own)
+
+# saga_live, backwards, for each definition: the live may lie behind any number of newer ones that have ended.
+LIST_LIVE: Final = f"""
+    SELECT {SAGA_COLUMNS}
+    FROM definition d
+    CROSS JOIN LATERAL (
+        SELECT * FROM saga
+        WHERE saga.definition_id = d.definition_id AND ended_at IS NULL AND {_SUITS}
+        ORDER BY saga_id DESC
+        LIMIT $8
+    ) s
+    WHERE ($1::text IS NULL OR d.name = $1) AND ($2::integer IS NULL OR d.version = $2)
+    ORDER BY s.saga_id DESC
+    LIMIT $8
+"""  # noqa: S608  (column names and conditions of this program's own)
 
 # saga_event_pkey.
 ENTRIES: Final = """
@@ -64,11 +80,10 @@ class Queries(Connected):
         """See ``QueryStore.list_sagas``. ``created_from_us`` is included, ``created_to_us`` is not."""
         async with self._connections.pooled("listing sagas") as connection:
             rows = await connection.fetch(
-                LIST,
+                LIST_LIVE if where.states and TERMINAL.isdisjoint(where.states) else LIST,
                 where.definition,
                 where.version,
                 [int(state) for state in where.states] or None,
-                bool(where.states) and TERMINAL.isdisjoint(where.states),
                 where.concurrency_key,
                 where.created_from_us,
                 where.created_to_us,
