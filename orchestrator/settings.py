@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     lease_ttl_s: float = Field(default=5.0, gt=0.5, le=60)
     renew_interval_s: float = Field(default=1.5, gt=0, le=DAY_S)
     poll_interval_s: float = Field(default=1.0, gt=0.05, le=60)
-    max_sagas: int = Field(default=2000, ge=1, le=1_000_000)
+    max_sagas: int = Field(default=20_000, ge=1, le=1_000_000)
     max_batch_items: int = Field(default=256, ge=1, le=5000)
     park_after_s: float = Field(default=30.0, gt=0, le=DAY_S)
     max_calls_per_participant: int = Field(default=256, ge=1, le=100_000)
