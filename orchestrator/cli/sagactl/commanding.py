@@ -119,6 +119,11 @@ def _session(options: Options) -> Iterator[Session]:
     except CommandError as error:
         screen.error(error)
         raise typer.Exit(error.exit_code) from None
+    except BrokenPipeError:  # whoever read has seen enough
+        raise
+    except OSError as error:
+        screen.error(CommandError(ExitCode.DEFECT, f"the answer cannot be written: {error.strerror}"))
+        raise typer.Exit(ExitCode.DEFECT) from None
     except KeyboardInterrupt:
         screen.note("interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from None

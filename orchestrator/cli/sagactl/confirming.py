@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from orchestrator.cli.sagactl.exits import CommandError, ExitCode
+from orchestrator.cli.sagactl.harmless import plain
 
 MAX_REASON_CHARS: Final = 1_000
 _PANEL: Final = "The action"
@@ -68,7 +69,7 @@ class Asked:
             return
         require_someone()
         try:
-            agreed = typer.confirm(question, err=True)
+            agreed = typer.confirm(plain(question), err=True)
         except typer.Abort:
             agreed = False
         if not agreed:

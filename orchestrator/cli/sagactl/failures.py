@@ -41,6 +41,7 @@ _ADVICE: Final[dict[str, str]] = {
     Reason.OUTCOME_PENDING: "it was asked for, and is not decided yet: repeat with the same --request-id",
     Reason.INTERNAL: "the node's log has the details",
 }
+_CLOSED: Final = "try again; a node with TLS needs --ca-file, and perhaps --cert-file"
 _TRANSPORT: Final = (
     ("connection refused", "nothing listens there (connection refused)", "start the node, or correct --address"),
     ("no such file", "there is no such socket", "start the node, or correct --address"),
@@ -48,8 +49,8 @@ _TRANSPORT: Final = (
     ("certificate|ssl|tls|handshake|hostname verification", "TLS was not agreed on", "check the node and --ca-file"),
     (
         "socket closed|connection reset|broken pipe|goaway",
-        "it was closed",
-        "try again; a node with TLS needs --ca-file",
+        "it closed the connection",
+        _CLOSED,
     ),
     ("timed? ?out|unreachable|no route", "it is not reached in time", "check the network and --address"),
 )

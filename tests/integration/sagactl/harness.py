@@ -156,13 +156,18 @@ class Sagas(SagaServiceServicer):
 
 
 @asynccontextmanager
-async def serving(operator: OperatorStandIn, sagas: SagaServiceServicer | None = None) -> AsyncIterator[str]:
-    """Serves both on a free port of the loopback; yields the address."""
+async def serving(
+    operator: OperatorStandIn,
+    sagas: SagaServiceServicer | None = None,
+    credentials: grpc.ServerCredentials | None = None,
+) -> AsyncIterator[str]:
+    """Serves both on a free port of the loopback, perhaps with TLS; yields the address."""
     sagas = sagas or Sagas()  # type: ignore[abstract]  # its other methods answer UNIMPLEMENTED
     server = grpc.aio.server(interceptors=[ServingInterceptor(1 << 20)])
     add_SagaOperatorServiceServicer_to_server(operator, server)
     add_SagaServiceServicer_to_server(sagas, server)
-    port = server.add_insecure_port("127.0.0.1:0")
+    address = "127.0.0.1:0"
+    port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     await server.start()
     try:
         yield f"127.0.0.1:{port}"

@@ -8,6 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
+import grpc
 import pytest
 
 from orchestrator.cli.sagactl.exits import ExitCode
@@ -15,6 +16,7 @@ from tests.fixtures.operator_service import serve_operator
 from tests.integration.sagactl.harness import Operator, sagactl, serving
 
 ROOT = Path(__file__).parents[3]
+TLS = ROOT / "tests" / "integration" / "rpc" / "tls"
 COMMANDS = (
     *("start", "get", "watch", "list", "stuck", "explain", "retry", "retry-compensation", "skip", "compensate"),
     *("resolve", "pause", "resume", "bulk", "participants", "nodes", "definitions", "audit", "top", "completion"),
@@ -66,6 +68,33 @@ async def test_tls_that_the_node_does_not_speak_is_told() -> None:
         result = await sagactl(address, "list", "--tls", "--timeout-s", "5")
     assert result.exit_code == ExitCode.NO_ANSWER
     assert "no answer from" in result.stderr
+
+
+async def test_with_tls_both_sides_prove_who_they_are() -> None:
+    """The certificates are those of the tests of nodes: throwaways, whose authority's key was never kept."""
+    pair = ((TLS / "participant.key").read_bytes(), (TLS / "participant.pem").read_bytes())
+    credentials = grpc.ssl_server_credentials([pair], (TLS / "ca.pem").read_bytes(), require_client_auth=True)
+    ca, name = ("--ca-file", str(TLS / "ca.pem")), ("--server-name", "participant.test")
+    own = ("--cert-file", str(TLS / "node.pem"), "--key-file", str(TLS / "node.key"))
+    async with serving(Operator(), credentials=credentials) as address:
+        assert (await sagactl(address, "nodes", *ca, *own, *name)).exit_code == 0
+        for options in ((*ca, *name), (*own, *name), (*ca, *own), ()):
+            result = await sagactl(address, "nodes", *options, "--timeout-s", "5")
+            assert result.exit_code == ExitCode.NO_ANSWER
+            assert len(result.stderr.splitlines()) == 1, result.stderr
+
+
+async def test_an_answer_that_cannot_be_written_is_told() -> None:
+    async with serving(Operator()) as address:
+        full = os.open("/dev/full", os.O_WRONLY)
+        process = await asyncio.create_subprocess_exec(
+            *PROGRAM, "list", env=environment(address), stdout=full, stderr=asyncio.subprocess.PIPE
+        )
+        os.close(full)
+        _, told = await process.communicate()
+    assert process.returncode == ExitCode.DEFECT
+    assert b"No space left" in told
+    assert b"Traceback" not in told
 
 
 async def test_a_method_that_the_node_lacks_is_told() -> None:
