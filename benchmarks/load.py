@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from resource import RUSAGE_SELF, getrusage
@@ -26,6 +26,7 @@ from benchmarks.scenarios import Contender
 
 TASK_VARIABLE: Final = "BENCHMARK_TASK"
 MAX_WARM_UP_S: Final = 45.0
+MAX_WINDOW_S: Final = 45.0
 PEER_CLIENTS: Final = {
     Contender.HAND_WRITTEN: "benchmarks.peers.hand_written.client",
     Contender.DBOS: "benchmarks.peers.dbos.client",
@@ -88,6 +89,8 @@ class _Loop:
         self.completed = 0
         self.refused = 0
         self.latencies_s: list[float] = []
+        self._wanted = 0
+        self._enough = asyncio.Event()
 
     async def run(self, warm: asyncio.Semaphore) -> None:
         """One of the orders in flight, again and again; releases ``warm`` after the first. Raises what they raise."""
@@ -97,6 +100,8 @@ class _Loop:
             begun = time.perf_counter()
             completed = await self._client(order)
             self.latencies_s.append(time.perf_counter() - begun)
+            if len(self.latencies_s) >= self._wanted:
+                self._enough.set()
             if completed == (order.ship_to.region_code == NOT_SERVED):
                 raise UnexpectedEndError(f"order {order.order_id} ended the other way")
             if completed:
@@ -106,6 +111,16 @@ class _Loop:
             if is_first:
                 warm.release()
                 is_first = False
+
+    async def measured(self, seconds: float, sagas: int) -> None:
+        """Returns after ``seconds``, and not before so many have ended: a slow contender's ends come in waves."""
+        self.latencies_s.clear()
+        self._enough.clear()
+        self._wanted = sagas
+        await asyncio.sleep(seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MAX_WINDOW_S - seconds):
+                await self._enough.wait()
 
     def stop(self) -> None:
         """Begins no more."""
@@ -126,10 +141,9 @@ async def generate(task: Task) -> None:
             for _ in range(task.in_flight):
                 group.create_task(loop.run(warm))
             await _warm_up(task, warm)
-            loop.latencies_s.clear()
             _say("begun")
             begun, cpu_s = time.perf_counter(), _cpu_s()
-            await asyncio.sleep(task.seconds)
+            await loop.measured(task.seconds, task.in_flight)
             window = _window(loop.latencies_s, time.perf_counter() - begun, _cpu_s() - cpu_s)
             loop.stop()
             _say("measured", **asdict(window))

@@ -14,7 +14,7 @@ from benchmarks.bench import Bench
 from benchmarks.calls import open_channels
 from benchmarks.contenders import Running, up
 from benchmarks.counters import Effects, Usage, effects, usage
-from benchmarks.load import MAX_WARM_UP_S, TASK_VARIABLE, Task, Window
+from benchmarks.load import MAX_WARM_UP_S, MAX_WINDOW_S, TASK_VARIABLE, Task, Window
 from benchmarks.orders import deliveries
 from benchmarks.processes import START_TIMEOUT_S, Program
 from benchmarks.scenarios import Scenario, Site
@@ -124,7 +124,7 @@ async def _run(bench: Bench, running: Running, task: Task) -> tuple[Window, Usag
     async with Program("load", command, bench.directory / "log" / "load.log", environment) as load:
         await said(load, "begun", START_TIMEOUT_S + task.warm_up_s + MAX_WARM_UP_S)
         begun = await usage(bench, running)
-        measured = await said(load, "measured", START_TIMEOUT_S + task.seconds)
+        measured = await said(load, "measured", START_TIMEOUT_S + max(task.seconds, MAX_WINDOW_S))
         used = await usage(bench, running) - begun
         ended = await said(load, "ended", END_TIMEOUT_S)
     return Window(**measured), used, Effects.of(int(ended["completed"]), int(ended["refused"]))
