@@ -136,6 +136,9 @@ class Sagas(SagaServiceServicer):
         saga.state = saga_pb2.SAGA_STATE_RUNNING
         return saga_pb.StartSagaResponse(saga=saga, already_started=again)
 
+    async def GetSaga(self, request: saga_pb.GetSagaRequest, context: Any) -> saga_pb.GetSagaResponse:
+        return saga_pb.GetSagaResponse(saga=saga_pb2.Saga(saga_id=request.saga_id, state=self.state, last_seq=6))
+
     async def WaitSaga(self, request: saga_pb.WaitSagaRequest, context: Any) -> saga_pb.WaitSagaResponse:
         return saga_pb.WaitSagaResponse(saga=saga_pb2.Saga(saga_id=request.saga_id, state=self.state))
 

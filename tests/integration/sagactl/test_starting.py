@@ -120,3 +120,15 @@ async def test_a_watch_ends_with_a_code_of_its_own_if_the_saga_did_not_complete(
         result = await sagactl(address, "watch", RUNNING_ID, "--after-seq", "4")
     assert result.exit_code == ExitCode.ENDED_OTHERWISE
     assert len(result.stdout.splitlines()) == 2
+
+
+@pytest.mark.parametrize("state", [saga_pb2.SAGA_STATE_STUCK, saga_pb2.SAGA_STATE_RUNNING])
+async def test_a_watch_ends_where_the_saga_is_stuck_and_goes_past_where_it_was(
+    state: saga_pb2.SagaState.ValueType,
+) -> None:
+    sagas = make_sagas()
+    sagas.end, sagas.state = event_pb2.EVENT_TYPE_SAGA_STUCK, state
+    async with serving(Operator(), sagas) as address:
+        result = await sagactl(address, "watch", RUNNING_ID)
+    assert result.exit_code == (ExitCode.ENDED_OTHERWISE if state == saga_pb2.SAGA_STATE_STUCK else ExitCode.OK)
+    assert "SAGA_STUCK" in result.stdout

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 from uuid import UUID
 
 import typer
-from saga.v1 import event_pb2
+from saga.v1 import event_pb2, saga_pb2
 from saga.v1 import saga_service_pb2 as pb
 
 from orchestrator.cli.sagactl.commanding import Session, command
@@ -30,7 +30,7 @@ def watch(
     *,
     after_seq: Annotated[int, typer.Option(min=0, help="Only events after this one.")] = 0,
 ) -> None:
-    """Follow a saga's journal until it ends, also through a lost connection. JSON is one event a line."""
+    """Follow a saga's journal until it ends or is stuck, also through a lost connection. JSON is one event a line."""
     seen, ended = after_seq, ExitCode.OK
 
     def request() -> pb.WatchSagaRequest:
@@ -47,5 +47,15 @@ def watch(
             screen.json(event, indent=None)
         else:
             screen.out.print(event_line(harmless(event)), soft_wrap=True)
+        if event.type == event_pb2.EVENT_TYPE_SAGA_STUCK and _is_still_stuck(session, event):
+            ended = ExitCode.ENDED_OTHERWISE
+            break
     if ended is not ExitCode.OK:
         raise typer.Exit(ended)
+
+
+def _is_still_stuck(session: Session, event: event_pb2.SagaEvent) -> bool:
+    """Whether an operator has moved it since, and the journal goes on."""
+    request = pb.GetSagaRequest(saga_id=event.saga_id)
+    saga = session.connection.call(session.connection.sagas.GetSaga, request).saga
+    return saga.state == saga_pb2.SAGA_STATE_STUCK and saga.last_seq == event.seq
