@@ -37,6 +37,8 @@ class Callers:
     waiting: int = 0
     cancels: dict[str, int] = field(default_factory=dict)
     """How requests to cancel were answered."""
+    unknown: list[str] = field(default_factory=list)
+    """Sagas that were acknowledged once, and of which the system then said that there is no such saga."""
 
     async def start(self, number: int, at_s: float) -> None:
         """One caller with one saga."""
@@ -91,6 +93,9 @@ class Callers:
             except (NotAnswered, StoreUnavailable, TimeoutError, RequestReused):
                 await asyncio.sleep(0.5)
                 continue
+            except KeyError:
+                told = "no such saga"
+                self.unknown.append(str(saga_id))
             self.net.tell("caller", f"r{number} cancel: {told}")
             self.cancels[told] = self.cancels.get(told, 0) + 1
             return

@@ -11,7 +11,7 @@ from typing import Final
 from saga.v1 import event_pb2 as pb
 from saga.v1 import saga_pb2
 
-from tests.simulation.history import Delivery, History, SagaRow, Shape
+from tests.simulation.history import Acknowledged, Delivery, Entry, History, SagaRow, Shape
 
 COMPLETED: Final = saga_pb2.SAGA_STATE_COMPLETED
 COMPENSATED: Final = saga_pb2.SAGA_STATE_COMPENSATED
@@ -24,9 +24,11 @@ LEADS_TO: Final[Mapping[int, int]] = {
     pb.EVENT_TYPE_SAGA_COMPENSATED: COMPENSATED,
     pb.EVENT_TYPE_SAGA_STUCK: STUCK,
 }
-ONLY_A_DEFECT: Final = {"SUPERSEDED", "STALE_EPOCH", "KEY_REUSED", "ENGINE_DEFECT", "BUILDER_FAILED"}
+ONLY_A_DEFECT: Final = {"SUPERSEDED", "STALE_EPOCH", "KEY_REUSED", "ENGINE_DEFECT"}
 """Reasons for being stuck that no fault of the world explains."""
 REFUSALS: Final = {"STALE_EPOCH", "SUPERSEDED", "KEY_REUSED"}
+NEVER: Final = b"\0ends no input"
+INCARNATION_BITS: Final = 32
 UNDO_ACCEPTED: Final = {"undone", "buried", "replayed"}
 
 
@@ -37,17 +39,27 @@ def check(history: History) -> list[str]:
         deliveries[delivery.saga_id].append(delivery)
     followers = {name: _followers(shape) for name, shape in history.shapes.items()}
     found = [f"I8: defect: {defect}" for defect in history.defects]
+    for saga in _lost(history).values():
+        known, shape = followers[saga.definition], history.shapes[saga.definition]
+        texts = [*_effects(known, shape, deliveries[saga.saga_id])]
+        found += [f"{text} ({saga.request_id}, lost)" for text in texts]
     for saga in history.sagas.values():
         shape = history.shapes[saga.definition]
-        texts = (
-            *_effects(followers[saga.definition], deliveries[saga.saga_id]),
+        known = followers[saga.definition]
+        texts = [
+            *_effects(known, shape, deliveries[saga.saga_id]),
             *_end(shape, saga, deliveries[saga.saga_id]),
-            *_journal(saga),
+            *_journal(shape, known, saga),
             *_fences(history, saga),
             *_liveness(history, shape, saga),
-        )
+        ]
         found += [f"{text} ({saga.request_id}, {saga.definition})" for text in texts]
     return [*found, *_sends(history), *_acknowledgements(history), *_keys(history), *_conservation(history)]
+
+
+def _lost(history: History) -> Mapping[str, SagaRow]:
+    """Sagas that a failover lost."""
+    return {} if history.failover is None else history.failover.lost
 
 
 def _followers(shape: Shape) -> Mapping[str, set[str]]:
@@ -116,10 +128,12 @@ class _Witness:
         self.gone.add(step)
 
 
-def _effects(followers: Mapping[str, set[str]], deliveries: list[Delivery]) -> Iterator[str]:
+def _effects(followers: Mapping[str, set[str]], shape: Shape, deliveries: list[Delivery]) -> Iterator[str]:
+    """Of participants with a barrier: what the others did is judged by how the saga ended."""
     witness = _Witness(followers)
     for call in deliveries:
-        yield from witness.see(call)
+        if call.step not in shape.without_barrier and call.result != "read":
+            yield from witness.see(call)
 
 
 def _end(shape: Shape, saga: SagaRow, deliveries: list[Delivery]) -> Iterator[str]:
@@ -127,6 +141,8 @@ def _end(shape: Shape, saga: SagaRow, deliveries: list[Delivery]) -> Iterator[st
     if saga.state not in {COMPLETED, COMPENSATED}:
         return
     for step, kind in shape.kinds.items():
+        if saga.state == COMPLETED and saga.input.endswith(shape.raises.get(f"{step}/ACTION", NEVER)):
+            yield f"I1: COMPLETED, and {step} has a builder that raises"
         if kind == "READ_ONLY":
             continue
         results = [call.result for call in deliveries if call.step == step and call.result not in REFUSALS]
@@ -137,7 +153,7 @@ def _end(shape: Shape, saga: SagaRow, deliveries: list[Delivery]) -> Iterator[st
             yield f"I3: COMPENSATED, and {step} is in effect"
 
 
-def _journal(saga: SagaRow) -> Iterator[str]:
+def _journal(shape: Shape, followers: Mapping[str, set[str]], saga: SagaRow) -> Iterator[str]:
     """I6 and I9: one history, which explains the row."""
     if [entry.seq for entry in saga.journal] != list(range(1, saga.last_seq + 1)):
         yield "I9: the journal has a gap, or does not end at last_seq"
@@ -152,13 +168,27 @@ def _journal(saga: SagaRow) -> Iterator[str]:
         elif entry.kind == pb.EVENT_TYPE_SAGA_STUCK:
             stuck = pb.SagaStuck.FromString(entry.attributes)
             failed_step = stuck.step or failed_step
-            if stuck.failure.reason in ONLY_A_DEFECT:
+            if stuck.failure.reason in ONLY_A_DEFECT and not _answered_anew(shape, followers, saga, stuck):
                 yield f"I8: stuck at {stuck.step} because of {stuck.failure.reason}, which only a defect explains"
+            elif (stuck.failure.reason == "BUILDER_FAILED") is not _raises(shape, saga, stuck):
+                yield f"I8: stuck at {stuck.step} because of {stuck.failure.reason}, which its builder does not explain"
     if (state, failed_step) != (saga.state, saga.failed_step or ""):
         yield f"I9: the journal says state {state} and {failed_step!r}; the row {saga.state} and {saga.failed_step!r}"
     yield from _ownership(saga)
     if any(given in TERMINAL for _, given in saga.states[:-1]):
         yield "I6: the row was given another state after its end"
+
+
+def _answered_anew(shape: Shape, followers: Mapping[str, set[str]], saga: SagaRow, stuck: pb.SagaStuck) -> bool:
+    """After a lossy failover a question is asked again, and what follows from another answer is another request."""
+    asked = (step for step, kind in shape.kinds.items() if kind == "READ_ONLY" and stuck.step in followers[step])
+    return stuck.failure.reason == "KEY_REUSED" and saga.epoch >> INCARNATION_BITS > 0 and any(asked)
+
+
+def _raises(shape: Shape, saga: SagaRow, stuck: pb.SagaStuck) -> bool:
+    """Whether the builder of what got stuck raises for the saga's input."""
+    end = shape.raises.get(f"{stuck.step}/{saga_pb2.Phase.Name(stuck.phase).removeprefix('PHASE_')}")
+    return end is not None and saga.input.endswith(end)
 
 
 def _ownership(saga: SagaRow) -> Iterator[str]:
@@ -195,25 +225,38 @@ def _liveness(history: History, shape: Shape, saga: SagaRow) -> Iterator[str]:
         yield f"I8: ended {saga.states[-1][0] - bound_s:.1f} s after its bound of {shape.patience_s:.0f} s"
 
 
-def _sends(history: History) -> Iterator[str]:
-    """I4: what a node may begin."""
-    turned: dict[str, list[tuple[float, int]]] = {}
-    undoing: dict[tuple[str, int], float] = {}
+def _ever(history: History) -> Iterator[tuple[SagaRow, Entry, float]]:
+    """Every entry that was ever durable, and until when it was."""
+    failed_over_s = float("inf") if history.failover is None else history.failover.at_s
     for saga in history.sagas.values():
         for entry in saga.journal:
-            if entry.kind == pb.EVENT_TYPE_COMPENSATION_STARTED:
-                turned.setdefault(saga.saga_id, []).append((entry.landed_s, entry.epoch))
-            elif entry.kind == pb.EVENT_TYPE_STEP_COMPENSATED:
-                undoing.setdefault((saga.saga_id, entry.epoch), entry.landed_s)
+            yield saga, entry, float("inf")
+        for entry in saga.lost:
+            yield saga, entry, failed_over_s
+    for saga in _lost(history).values():
+        for entry in saga.journal:
+            yield saga, entry, failed_over_s
+
+
+def _sends(history: History) -> Iterator[str]:
+    """I4: what a node may begin."""
+    turned: defaultdict[str, list[tuple[float, float, int]]] = defaultdict(list)
+    undoing: dict[tuple[str, int], float] = {}
+    for saga, entry, until_s in _ever(history):
+        if entry.kind == pb.EVENT_TYPE_COMPENSATION_STARTED:
+            turned[saga.saga_id].append((entry.landed_s, until_s, entry.epoch))
+        elif entry.kind == pb.EVENT_TYPE_STEP_COMPENSATED:
+            undoing.setdefault((saga.saga_id, entry.epoch), entry.landed_s)
     for sent in history.sent:
+        turns = turned.get(sent.saga_id, ())
         if sent.phase == "compensation" and sent.overlaps:
             yield f"I4: {sent.node} undid {sent.step} of {sent.saga_id} while its own action was under way"
-        if sent.phase == "compensation" and not any(at_s <= sent.at_s for at_s, _ in turned.get(sent.saga_id, ())):
+        if sent.phase == "compensation" and not any(at_s <= sent.at_s for at_s, _, _ in turns):
             yield f"I4: {sent.node} undid {sent.step} of {sent.saga_id} before turning around was durable"
         if sent.phase != "action":
             continue
         if undoing.get((sent.saga_id, sent.epoch), sent.at_s) < sent.at_s or any(
-            at_s < sent.at_s and epoch < sent.epoch for at_s, epoch in turned.get(sent.saga_id, ())
+            at_s < sent.at_s <= until_s and epoch < sent.epoch for at_s, until_s, epoch in turns
         ):
             yield f"I4: {sent.node} began {sent.step} of {sent.saga_id} after turning around was durable"
     yield from _write_ahead(history)
@@ -222,17 +265,17 @@ def _sends(history: History) -> Iterator[str]:
 def _write_ahead(history: History) -> Iterator[str]:
     """I4, the write-ahead rule: a step is called once the success of everything before it is durable."""
     durable: dict[tuple[str, str], float] = {}
-    for saga in history.sagas.values():
-        for entry in saga.journal:
-            if entry.kind == pb.EVENT_TYPE_STEP_SUCCEEDED:
-                step = pb.StepSucceeded.FromString(entry.attributes).step
-            elif entry.kind == pb.EVENT_TYPE_STEP_INTENDED:
-                step = "intent of " + pb.StepIntended.FromString(entry.attributes).step
-            else:
-                continue
-            durable.setdefault((saga.saga_id, step), entry.landed_s)
+    for saga, entry, _ in _ever(history):
+        if entry.kind == pb.EVENT_TYPE_STEP_SUCCEEDED:
+            step = pb.StepSucceeded.FromString(entry.attributes).step
+        elif entry.kind == pb.EVENT_TYPE_STEP_INTENDED:
+            step = "intent of " + pb.StepIntended.FromString(entry.attributes).step
+        else:
+            continue
+        key = saga.saga_id, step
+        durable[key] = min(durable.get(key, entry.landed_s), entry.landed_s)
     for sent in history.sent:
-        saga_row = history.sagas.get(sent.saga_id)
+        saga_row = history.sagas.get(sent.saga_id) or _lost(history).get(sent.saga_id)
         if sent.phase != "action":
             continue
         if saga_row is None:
@@ -240,7 +283,7 @@ def _write_ahead(history: History) -> Iterator[str]:
             continue
         shape = history.shapes[saga_row.definition]
         needs = list(shape.after[sent.step])
-        if shape.kinds[sent.step] == "PIVOT":
+        if shape.kinds[sent.step] == "PIVOT" or sent.step in shape.without_barrier:
             needs.append(f"intent of {sent.step}")
         for need in needs:
             if durable.get((sent.saga_id, need), sent.at_s + 1) > sent.at_s:
@@ -250,16 +293,28 @@ def _write_ahead(history: History) -> Iterator[str]:
 def _acknowledgements(history: History) -> Iterator[str]:
     """I7: what a caller was told is so, for good."""
     told: dict[str, str] = {}
+    for saga_id in history.unknown:
+        if saga_id not in _lost(history):
+            yield f"I7: a caller was told that there is no saga {saga_id}"
     for ack in history.acknowledged:
         saga = history.sagas.get(ack.saga_id)
         if saga is None:
-            yield f"I7: {ack.request_id} was acknowledged as {ack.saga_id}, which is lost"
+            yield from _explained(history, ack)
         elif ack.conflict == "concurrency_key":
             continue
         elif told.setdefault(ack.request_id, ack.saga_id) != ack.saga_id or saga.request_id != ack.request_id:
             yield f"I7: {ack.request_id} was given two sagas"
         elif (ack.conflict == "request_id") is (saga.input == ack.input):
             yield f"I7: {ack.request_id} was told {ack.conflict or 'started'} for what is stored differently"
+
+
+def _explained(history: History, ack: Acknowledged) -> Iterator[str]:
+    """An acknowledged saga may be missing only if a failover lost it, and its start was too late to be kept."""
+    lost = _lost(history).get(ack.saga_id)
+    if lost is None or history.failover is None:
+        yield f"I7: {ack.request_id} was acknowledged as {ack.saga_id}, which is lost"
+    elif lost.journal[0].landed_s <= history.failover.kept_until_s:
+        yield f"I7: {ack.request_id} was acknowledged as {ack.saga_id}, which is lost, and the standby had it"
 
 
 def _keys(history: History) -> Iterator[str]:

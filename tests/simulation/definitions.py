@@ -6,10 +6,12 @@ from typing import Final
 
 from orchestrator.definitions.registry import Registry, load_modules, load_sagas
 from tests.integration.engine import sagas
+from tests.simulation.sagas import ALL as ODD
 
 SETS: Final[dict[str, Callable[[], Registry]]] = {
     "shipped": lambda: load_modules(["orchestrator.definitions.shipped"]),
     "shapes": lambda: load_sagas([sagas.line, sagas.fan, sagas.pivoted]),
+    "odd": lambda: load_sagas(ODD),
 }
 
 

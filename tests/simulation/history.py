@@ -16,6 +16,10 @@ class Shape:
     """By step: ``COMPENSATABLE``, ``PIVOT``, ``RETRIABLE`` or ``READ_ONLY``."""
     after: Mapping[str, tuple[str, ...]]
     """By step: the steps that it follows directly."""
+    without_barrier: frozenset[str]
+    """Steps whose participant keeps none."""
+    raises: Mapping[str, bytes]
+    """By ``step/PHASE``: how the inputs end for which the builder raises."""
     patience_s: float
     """What its steps' own deadlines and waits allow once nothing fails any more."""
 
@@ -30,7 +34,9 @@ class Delivery(NamedTuple):
     epoch: int
     payload: bytes
     result: str
-    """``done``, ``rejected``, ``undone``, ``buried``, ``replayed``, or the barrier's refusal."""
+    """``done``, ``rejected``, ``undone``, ``buried``, ``replayed``, or the barrier's refusal. Without a barrier
+    ``repeated`` for what was in effect already, ``absent`` for an undo of nothing; and ``read`` where nothing is done.
+    """
 
 
 class Sent(NamedTuple):
@@ -74,6 +80,8 @@ class SagaRow:
     states: list[tuple[float, int]] = field(default_factory=list)
     """Every state it was given, and when."""
     journal: list[Entry] = field(default_factory=list)
+    lost: list[Entry] = field(default_factory=list)
+    """Entries that it had before a failover, and not after."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,16 @@ class Acknowledged:
     input: bytes
     saga_id: str
     conflict: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failover:
+    """A standby took the database's place, and had nothing that was written after ``kept_until_s``."""
+
+    at_s: float
+    kept_until_s: float
+    lost: Mapping[str, SagaRow]
+    """Sagas of which it had nothing."""
 
 
 @dataclass(slots=True)
@@ -100,6 +118,9 @@ class History:
     """When each node that was declared dead was."""
     defects: list[str] = field(default_factory=list)
     """What the engine's own log called a defect, and exceptions that nobody took."""
+    failover: Failover | None = None
+    unknown: list[str] = field(default_factory=list)
+    """Sagas of which a caller was told that they do not exist."""
     healed_s: float | None = None
     """When the last fault ended; None if they never did."""
     ended_s: float = 0.0

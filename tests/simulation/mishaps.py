@@ -23,6 +23,10 @@ CALL: Final[Mapping[str, float]] = {
     "misconfigured": 0.004,
 }
 """What may happen to one call of a participant."""
+BARE_CALL: Final[Mapping[str, float]] = {
+    kind: rate for kind, rate in CALL.items() if kind not in {"duplicate", "altered"}
+}
+"""To one of a participant without a barrier. What arrives twice, or changed, only a barrier can tell."""
 COMMIT: Final[Mapping[str, float]] = {"lose_request": 0.03, "lose_answer": 0.03, "late": 0.03, "slow": 0.02}
 """What may happen to one write to the store; a read is only lost."""
 TICK: Final[Mapping[str, float]] = {
@@ -39,15 +43,19 @@ TICK: Final[Mapping[str, float]] = {
 """What may happen to one node within a second."""
 OUTAGE: Final[Mapping[str, float]] = {"outage": 0.01}
 """What may happen to the database within a second."""
+FAILOVER: Final[Mapping[str, float]] = {"lossy": 0.15}
+"""Once in a run: a standby that lacks the last commits takes the database's place."""
 SAGA: Final[Mapping[str, float]] = {"cancel": 0.08, "repeat": 0.05, "reuse": 0.03, "same_key": 0.03}
 """What a caller may do beside starting a saga."""
 BUSINESS: Final[Mapping[str, float]] = {"reject": 0.04}
 UNDOING: Final[Mapping[str, float]] = {"refuse_undo": 0.01}
 GROUPS: Final = {
     "call": CALL,
+    "bare_call": BARE_CALL,
     "commit": COMMIT,
     "tick": TICK,
     "outage": OUTAGE,
+    "failover": FAILOVER,
     "saga": SAGA,
     "business": BUSINESS,
     "undoing": UNDOING,

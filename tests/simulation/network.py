@@ -58,6 +58,10 @@ class Net:
     calls: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     ears: dict[UUID, "asyncio.Queue[str]"] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    generation: int = 0
+    """Counts failovers: what was sent to the database before one does not reach the next."""
+    writes: list[tuple[int, Callable[[], object]]] = field(default_factory=list)
+    """Every statement that may have changed something, and when."""
 
     def later(self, delay_s: float, act: Callable[[], None]) -> None:
         """``act`` happens outside of all nodes."""
@@ -120,7 +124,8 @@ class FaultyLink:
             net.tell(self._node, f"{name}: {kind}")
 
         soon = net.rng.random() < 0.5
-        sent = _Statement(net, cuts, name, statement, answer, kind, 0.05 if soon else limit_s)
+        silence_s = 0.05 if soon else limit_s
+        sent = _Statement(net, cuts, name, statement, answer, kind, silence_s, writes, net.generation)
         delay_s = net.latency(STORE_LATENCY_S)
         if kind == "lose_request" or cuts.store or net.database_away:
             sent.fail()
@@ -148,13 +153,17 @@ class _Statement(Generic[ResultT]):
     kind: str | None
     silence_s: float
     """How long it takes to notice that no answer comes."""
+    writes: bool
+    generation: int
 
     def land(self) -> None:
         """It takes effect, or the database refuses it."""
         net = self.net
-        if net.database_away:
+        if net.database_away or net.generation != self.generation:
             self.fail()
             return
+        if self.writes:
+            net.writes.append((net.database.now_us(), self.act))
         outcome: ResultT | Exception
         try:
             outcome = self.act()
@@ -169,7 +178,7 @@ class _Statement(Generic[ResultT]):
         """The answer arrives."""
         if self.answer.done():
             return
-        if self.net.database_away:
+        if self.net.database_away or self.net.generation != self.generation:
             self.fail()
         elif isinstance(outcome, Exception):
             self.answer.set_exception(outcome)
@@ -207,7 +216,8 @@ class Wire:
         net.sent.append(Sent(net.loop.time(), self._node, saga_id, step, phase, epoch, overlaps))
         net.calls[saga_id, step, phase] += 1
         label = net.label(saga_id)
-        kind = net.mishaps.pick("call", label, step, phase, net.calls[saga_id, step, phase])
+        group = "call" if net.participants.keeps_barrier(call.path) else "bare_call"
+        kind = net.mishaps.pick(group, label, step, phase, net.calls[saga_id, step, phase])
         if net.tells:
             net.tell(self._node, f"{label} calls {step}/{phase} under {epoch}{'' if kind is None else ': ' + kind}")
         if kind in SENDER_KINDS:

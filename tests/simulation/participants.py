@@ -1,7 +1,7 @@
 """Participants: the shipped barrier's decisions on rows in memory, and a record of everything that came of a call."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -20,6 +20,7 @@ from tests.simulation.history import Delivery
 
 REFUSED_CODES: Final = {Reason.STALE_EPOCH: 10, Reason.SUPERSEDED: 9, Reason.KEY_REUSED: 9}
 REJECTED: Final = Answer(9, message="no", reason="DECLINED", domain="simulation", proven=True)
+BARE_REJECTED: Final = Answer(9, message="no", reason="DECLINED", domain="simulation")
 UNDO_REFUSED: Final = Answer(9, message="too late to undo", reason="NOT_NOW", domain="simulation")
 
 
@@ -39,21 +40,42 @@ def key_of(call: Call) -> CallKey:
     return CallKey(given[metadata.SAGA_ID], given[metadata.SAGA_STEP], phase, int(given[metadata.EPOCH]))
 
 
+@dataclass(frozen=True, slots=True)
+class StepMethods:
+    """What a participant serves for a step."""
+
+    path: str
+    response: type[Message]
+    undo_path: str | None
+    has_barrier: bool
+    only_reads: bool
+
+    @property
+    def paths(self) -> Iterable[str]:
+        """Of the action and of its undo, if it has one."""
+        return filter(None, (self.path, self.undo_path))
+
+
 class Participants:
     """All of them. Each delivery is one transaction, at one instant."""
 
     def __init__(
         self,
-        responses: Mapping[str, type[Message]],
+        methods: Iterable[StepMethods],
         now_s: Callable[[], float],
         *,
         rejects: Callable[[str, str, int], bool],
         refuses_undo: Callable[[str, str, int], bool],
     ) -> None:
-        """``responses`` by path. The business says no by saga, step and how often it was asked."""
+        """The business says no by saga, step and how often it was asked."""
         self.rows: dict[tuple[str, str], Row] = {}
         self.deliveries: list[Delivery] = []
-        self._responses = responses
+        methods = list(methods)
+        self._responses = {each.path: each.response for each in methods}
+        self._reading = {each.path for each in methods if each.only_reads}
+        self._bare = {path for each in methods if not (each.has_barrier or each.only_reads) for path in each.paths}
+        self._set: set[tuple[str, str]] = set()
+        """What is in effect at participants without a barrier."""
         self._now_s = now_s
         self._rejects = rejects
         self._refuses_undo = refuses_undo
@@ -63,7 +85,11 @@ class Participants:
         """A request arrives; returns what its caller is told."""
         saga_id, step, phase, epoch = key
         payload = sha256(call.path.encode() + b"\0" + call.request).digest()
-        if phase == metadata.PHASE_ACTION:
+        if call.path in self._reading:
+            result, answer = self._read(saga_id, step, call.path)
+        elif call.path in self._bare:
+            result, answer = self._switch(saga_id, step, call.path, on=phase == metadata.PHASE_ACTION)
+        elif phase == metadata.PHASE_ACTION:
             result, answer = self._act(saga_id, step, epoch, payload, call.path)
         elif phase == metadata.PHASE_COMPENSATION:
             result, answer = self._undo(saga_id, step, epoch)
@@ -87,7 +113,7 @@ class Participants:
         if self._rejects(saga_id, step, self._count(key)):
             self.rows[key] = Row(BarrierState.REJECTED, epoch, payload, None, b"no")
             return "rejected", REJECTED
-        response = filled(self._responses[path](), f"{step}-{saga_id}").SerializeToString(deterministic=True)
+        response = self._response(path, f"{step}-{saga_id}")
         self.rows[key] = Row(BarrierState.DONE, epoch, payload, response, None)
         return "done", Answer(0, response)
 
@@ -123,6 +149,34 @@ class Participants:
         self.rows[key] = _raised(row, epoch)
         response = row.response or b"" if row.state is BarrierState.DONE else b""
         return "replayed", _settled(row.state, response)
+
+    def _read(self, saga_id: str, step: str, path: str) -> tuple[str, Answer]:
+        """Nothing to undo and nothing to prove; asked again, it says something else."""
+        times = self._count((saga_id, step))
+        if self._rejects(saga_id, step, times):
+            return "read", BARE_REJECTED
+        return "read", Answer(0, self._response(path, f"{step}-{saga_id}-{times}"))
+
+    def _switch(self, saga_id: str, step: str, path: str, *, on: bool) -> tuple[str, Answer]:
+        """Without a barrier: does whatever it is told whenever it is told, and remembers nothing of it."""
+        key = saga_id, step
+        was_on = key in self._set
+        if on:
+            if not was_on and self._rejects(saga_id, step, self._count(key)):
+                return "rejected", BARE_REJECTED
+            self._set.add(key)
+            return "repeated" if was_on else "done", Answer(0, self._response(path, f"{step}-{saga_id}"))
+        if was_on and self._refuses_undo(saga_id, step, self._count(key)):
+            return "refused", UNDO_REFUSED
+        self._set.discard(key)
+        return "undone" if was_on else "absent", Answer(0)
+
+    def keeps_barrier(self, path: str) -> bool:
+        """Whether a call of the method meets one."""
+        return path not in self._bare and path not in self._reading
+
+    def _response(self, path: str, text: str) -> bytes:
+        return filled(self._responses[path](), text).SerializeToString(deterministic=True)
 
     def _count(self, key: tuple[str, str]) -> int:
         self._asked[key] = self._asked.get(key, 0) + 1

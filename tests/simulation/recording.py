@@ -1,17 +1,22 @@
 """What a run leaves behind: the history that the checker reads, and what the engine says in its log."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import structlog
+from google.protobuf.descriptor_pb2 import MethodOptions
+from saga.v1 import options_pb2
 
+from contracts.method import Method
 from orchestrator.definitions.model import Definition
 from tests.simulation.database import Database
 from tests.simulation.history import Entry, SagaRow, Shape
 from tests.simulation.loop import HOST
 from tests.simulation.node import BLOCKED_RETRY_S, LEASE_TTL_S
+from tests.simulation.participants import StepMethods
+from tests.simulation.sagas import RAISES
 
 EPOCH_US: Final = 1_790_000_000_000_000
 """The database's time when a run begins."""
@@ -30,8 +35,29 @@ def shape_of(definition: Definition) -> Shape:
     return Shape(
         {step.name: step.kind.name for step in steps},
         {step.name: tuple(names[before] for before in step.predecessors) for step in steps},
+        frozenset(step.name for step in definition.steps if not keeps_barrier(step.method)),
+        RAISES.get(definition.label, {}),
         patience_s,
     )
+
+
+def keeps_barrier(method: Method[Any, Any]) -> bool:
+    """What the contract says, whatever the engine makes of it."""
+    return not method.service_descriptor.GetOptions().Extensions[options_pb2.participant].without_barrier
+
+
+def methods_of(definitions: Iterable[Definition]) -> Iterator[StepMethods]:
+    """What the participants of the definitions serve."""
+    for definition in definitions:
+        for step in definition.steps:
+            undo = step.compensation
+            yield StepMethods(
+                step.method.path,
+                step.method.response,
+                None if undo is None else undo.path,
+                has_barrier=keeps_barrier(step.method),
+                only_reads=step.method.descriptor.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS,
+            )
 
 
 def rows_of(database: Database) -> dict[str, SagaRow]:
@@ -66,6 +92,15 @@ def rows_of(database: Database) -> dict[str, SagaRow]:
             ],
         )
     return rows
+
+
+def lost_of(before: Mapping[str, SagaRow], after: Mapping[str, SagaRow]) -> Mapping[str, SagaRow]:
+    """Sagas that were there before a failover and not after. Lost entries of the others are noted on ``after``."""
+    for saga_id, row in after.items():
+        if saga_id in before:
+            stands = set(row.journal)
+            row.lost = [entry for entry in before[saga_id].journal if entry not in stands]
+    return {saga_id: row for saga_id, row in before.items() if saga_id not in after}
 
 
 def fences_of(database: Database) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The tables in memory, and what every statement shares."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
@@ -78,6 +79,17 @@ class Tables:
         self.owners: dict[UUID, dict[UUID, Saga]] = {}
         self.due: dict[UUID, Saga] = {}
         self.numbers = 0
+
+    def recover(self, writes: Iterable[tuple[int, Callable[[], object]]], upto_us: int) -> None:
+        """Becomes what a standby has that was sent the statements until ``upto_us``, and none after."""
+        now_us, notify = self.now_us, self.notify
+        Tables.__init__(self, lambda: at_us, lambda _hint, _node_id: None)
+        for at_us, write in writes:
+            if at_us > upto_us:
+                break
+            with suppress(Exception):  # it was refused the first time, too
+                write()
+        self.now_us, self.notify = now_us, notify
 
     def holds_fence(self, node_id: UUID) -> bool:
         """Whether the node may write at all."""

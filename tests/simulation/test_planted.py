@@ -1,6 +1,7 @@
 """Defects planted in what is shipped, or in the store: each must be seen. A checker that passes one proves nothing."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -12,6 +13,8 @@ from orchestrator.core.definition import SagaSpec
 from orchestrator.core.graph import ancestors
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.state import SagaState, StepStatus
+from orchestrator.definitions import contract
+from orchestrator.definitions.registry import Registry, load_sagas
 from orchestrator.engine import starts
 from orchestrator.engine.ports import Answer, NewSaga
 from orchestrator.engine.run import SagaRun
@@ -19,8 +22,10 @@ from orchestrator.engine.writer import GroupWriter
 from participants.kit import decisions
 from participants.kit.decisions import ActionDecision, Row, Run
 from participants.kit.table import BarrierState
+from tests.simulation import sagas
 from tests.simulation.database import Database
 from tests.simulation.definitions import find_registry
+from tests.simulation.mishaps import Mishaps
 from tests.simulation.participants import Participants
 from tests.simulation.shrink import Shrinker, callers, invariants
 from tests.simulation.world import Plan, run, told
@@ -29,14 +34,19 @@ MAX_SEEDS = 40
 SHIPPED = find_registry("shipped")
 
 
-def sees(invariant: str) -> None:
+def fails_over(seed: int) -> bool:
+    """Whether the seed draws a lossy failover."""
+    return Mishaps(seed, lambda: 0.0, until_s=1.0, scale=2.0).pick("failover", "database") is not None
+
+
+def sees(invariant: str, registry: Registry = SHIPPED, *, seeds: Iterable[int] = range(MAX_SEEDS)) -> None:
     """Fails unless some seed breaks the invariant."""
     seen: set[str] = set()
-    for seed in range(MAX_SEEDS):
-        seen.update(run(Plan(seed, SHIPPED, sagas=60, scale=2.0)).violations)
+    for seed in seeds:
+        seen.update(run(Plan(seed, registry, sagas=60, scale=2.0)).violations)
         if any(re.match(invariant, text) for text in seen):
             return
-    pytest.fail(f"{MAX_SEEDS} seeds saw no {invariant}; they saw {sorted(seen)[:5]}")
+    pytest.fail(f"no seed saw {invariant}; they saw {sorted(seen)[:5]}")
 
 
 def test_a_barrier_that_takes_older_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,6 +72,23 @@ def test_a_store_without_the_fence(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_claim_that_does_not_raise_the_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Database, "next_epoch", lambda _self, saga: saga.epoch)
     sees("I5: claim")
+
+
+def test_a_store_that_forgets_the_incarnation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a lossy failover: epochs come a second time, and nobody doubts what the journal says."""
+    monkeypatch.setattr(Database, "next_epoch", lambda _self, saga: saga.epoch + 1)
+    sees("I8: stuck .* STALE_EPOCH|I4: .* after the undo|I1: COMPLETED", seeds=filter(fails_over, range(MAX_SEEDS)))
+
+
+def test_a_standby_that_loses_what_was_replicated(monkeypatch: pytest.MonkeyPatch) -> None:
+    recover = Database.recover
+    monkeypatch.setattr(Database, "recover", lambda self, writes, upto_us: recover(self, writes, upto_us - 8_000_000))
+    sees("I7: .* the standby had it", seeds=filter(fails_over, range(MAX_SEEDS)))
+
+
+def test_taking_a_participant_for_one_with_a_barrier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contract, "_has_barrier", lambda _descriptor: True)
+    sees("I3: COMPENSATED, and (put|send) is in effect", load_sagas([sagas.bare, sagas.bare_pivot]))
 
 
 def test_a_barrier_without_tombstones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,20 +9,18 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from uuid import UUID
 
-from google.protobuf.message import Message
-
 from orchestrator.core.state import TERMINAL, SagaStatus
 from orchestrator.definitions.registry import Registry
 from tests.simulation.callers import Callers
 from tests.simulation.checker import check
 from tests.simulation.database import Database
-from tests.simulation.history import History
+from tests.simulation.history import Failover, History, SagaRow
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.mishaps import Fired, Mishaps
 from tests.simulation.network import LATEST_CALL_S, Net
 from tests.simulation.node import SimulatedNode
 from tests.simulation.participants import Participants
-from tests.simulation.recording import EPOCH_US, fences_of, overheard, rows_of, shape_of
+from tests.simulation.recording import EPOCH_US, fences_of, lost_of, methods_of, overheard, rows_of, shape_of
 
 TICK_S: Final = 1.0
 MAX_LINES: Final = 200_000
@@ -84,6 +82,8 @@ class World:
         ]
         self.callers = Callers(self.net, self.nodes, list(plan.registry))
         self.healed_s: float | None = None
+        self.failover: tuple[float, float, dict[str, SagaRow]] | None = None
+        """When, until when everything was kept, and what there was before."""
 
     def make_mishaps(self) -> Mishaps:
         """What goes wrong in this world."""
@@ -91,15 +91,11 @@ class World:
         return Mishaps(plan.seed, self.loop.time, until_s=plan.horizon_s, only=plan.only, scale=plan.scale)
 
     def _participants(self, mishaps: Mishaps) -> Participants:
-        responses: dict[str, type[Message]] = {
-            step.method.path: step.method.response for definition in self.plan.registry for step in definition.steps
-        }
-
         def pick(group: str, saga_id: str, step: str, times: int) -> bool:
             return mishaps.pick(group, self.net.label(saga_id), step, times) is not None
 
         return Participants(
-            responses,
+            methods_of(self.plan.registry),
             self.loop.time,
             rejects=lambda *asked: pick("business", *asked),
             refuses_undo=lambda *asked: pick("undoing", *asked),
@@ -133,10 +129,10 @@ class World:
         for number in range(self.plan.sagas):
             if number not in self.plan.without_callers:
                 self.outside(self.callers.start(number, 0.2 + draw("arrival", number) * arrivals))
-        weather = self.outside(self._weather()) if self.plan.scale else None
+        weather = [self.outside(self._weather()), self.outside(self._failover())] if self.plan.scale else []
         await asyncio.sleep(self.plan.horizon_s)
-        if weather is not None:
-            await weather
+        for each in weather:
+            await each
         if self.plan.heals:
             self._heal()
             await self.until_settled()
@@ -155,6 +151,20 @@ class World:
             if mishaps.pick("outage", second):
                 self.outside(self._outage(0.2 + 8 * mishaps.draw("outage", second, "length") ** 2))
             await asyncio.sleep(TICK_S)
+
+    async def _failover(self) -> None:
+        """The database dies, and a standby that was behind takes its place; an operator raises the incarnation."""
+        net, draw = self.net, self.net.mishaps.draw
+        await asyncio.sleep(self.plan.horizon_s * (0.3 + 0.5 * draw("failover", "moment")))
+        if not net.mishaps.pick("failover", "database"):
+            return
+        now_s, behind_s = self.loop.time(), 0.02 + 4 * draw("failover", "behind") ** 2
+        self.tell("database", f"dies; its standby lacks the last {behind_s:.2f} s")
+        self.failover = now_s, now_s - behind_s, rows_of(net.database)
+        net.generation += 1
+        net.database.recover(net.writes, EPOCH_US + int((now_s - behind_s) * 1_000_000))
+        net.database.raise_incarnation()
+        await self._outage(0.2 + 3 * draw("failover", "length"))
 
     async def _outage(self, length_s: float) -> None:
         self.tell("database", f"away for {length_s:.1f} s")
@@ -236,9 +246,10 @@ class World:
     def _bury(self) -> None:
         """Lets every coroutine end, after everything was written down."""
         self.net.closed = True
-        self.loop.keep_tasks()
         self.loop.resurrect()
         for _ in range(20):
+            self.loop.run_until_complete(asyncio.sleep(0.001))  # what a task's end calls may make another
+            self.loop.keep_tasks()
             left = [task for task in self.loop.kept if not task.done()]
             if not left:
                 break
@@ -251,15 +262,21 @@ class World:
 
     def history(self) -> History:
         """Everything that was recorded."""
+        rows, failover = rows_of(self.net.database), None
+        if self.failover is not None:
+            at_s, kept_until_s, before = self.failover
+            failover = Failover(at_s, kept_until_s, lost_of(before, rows))
         failures = [f"{failure.get('message')}: {failure.get('exception')!r}" for failure in self.loop.failures]
         return History(
             {definition.label: shape_of(definition) for definition in self.plan.registry},
-            sagas=rows_of(self.net.database),
+            sagas=rows,
             deliveries=self.net.participants.deliveries,
             sent=self.net.sent,
             acknowledged=self.callers.acknowledged,
             fenced=fences_of(self.net.database),
             defects=[*self.defects, *failures],
+            failover=failover,
+            unknown=self.callers.unknown,
             healed_s=self.healed_s,
             ended_s=self.loop.time(),
         )
