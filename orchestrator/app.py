@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import structlog
 
+from orchestrator.console.addresses import own_address
 from orchestrator.definitions.registry import Registry, load_modules
 from orchestrator.engine.engine import Engine, Sources
 from orchestrator.engine.ports import Participants, Store, StoreUnavailable
@@ -68,9 +69,12 @@ class Node:
         )
         self._server = RpcServer(replace(settings.rpc(), reuse_port=shares_port), self._engine, store, self._registry)
         self._unreachable = sorted(_called_services(self._registry) - set(settings.participants))
+        self._console = settings.console()
+        self._listen_address = settings.listen_address
         self._health_task: asyncio.Task[None] | None = None
         self._is_healthy = False
         self.port = 0
+        self.console_url = ""
 
     @property
     def engine(self) -> Engine:
@@ -85,6 +89,9 @@ class Node:
         """
         if not self._shares_port:
             self.port = await self._server.start()
+        if self._console is not None:  # now, so that it tells of a database that is away
+            self.console_url = await self._console.start(own_address(self._listen_address, self.port))
+            log.info("console", url=self.console_url)
         await self._join()
         if self._shares_port:
             self.port = await self._server.start()
@@ -107,6 +114,8 @@ class Node:
 
     async def stop(self) -> None:
         """Hands the sagas over, then lets the calls in flight end, then closes what is open."""
+        if self._console is not None:
+            await self._console.stop()
         await self._engine.stop()
         await self._server.stop()
         await self._channels.close()

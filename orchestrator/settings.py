@@ -1,7 +1,7 @@
 """Every setting of a node, in one place. Environment variables with the prefix ``ORCHESTRATOR_``; JSON where nested."""
 
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import TYPE_CHECKING, Annotated, Final, Self
 
 from pydantic import (
     AfterValidator,
@@ -27,6 +27,9 @@ from orchestrator.failpoints import POINTS
 from orchestrator.rpc.settings import RpcSettings
 from orchestrator.rpc.targets import ChannelSettings, Target, Tls
 from orchestrator.storage.settings import StorageSettings
+
+if TYPE_CHECKING:
+    from orchestrator.console.server import ConsoleServer
 
 PREFIX: Final = "ORCHESTRATOR_"
 MAX_MESSAGE_BYTES: Final = 64 << 20
@@ -110,6 +113,10 @@ class Settings(BaseSettings):
     listen_address: str = "127.0.0.1:7233"
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that share the port, each a node of its own."""
+    console_address: str = ""
+    """Where the operators' web page listens; empty is nowhere."""
+    console_hosts: tuple[str, ...] = ()
+    """Names, beside loopback and addresses, under which browsers may reach it."""
     allow_insecure: bool = False
     reflection: bool = False
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
@@ -158,6 +165,13 @@ class Settings(BaseSettings):
     def _check_listen_address(cls, address: str) -> str:
         return check_listen_address(address)
 
+    @field_validator("console_address")
+    @classmethod
+    def _check_console_address(cls, address: str) -> str:
+        if address.startswith("unix"):
+            raise ValueError("browsers reach no Unix socket: write host:port")
+        return check_listen_address(address) if address else ""
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.renew_interval_s > self.lease_ttl_s / 2:
@@ -178,6 +192,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{PREFIX}LISTEN_ADDRESS: other machines reach {self.listen_address}, and the node serves without TLS: "
                 f"listen on 127.0.0.1, or allow it with {PREFIX}ALLOW_INSECURE=true"
+            )
+        if self.console_address and not is_loopback(self.console_address) and not self.allow_insecure:
+            raise ValueError(
+                f"{PREFIX}CONSOLE_ADDRESS: other machines reach {self.console_address}, and the console does not ask "
+                f"who is there: listen on 127.0.0.1, or allow it with {PREFIX}ALLOW_INSECURE=true"
             )
         return self
 
@@ -217,6 +236,15 @@ class Settings(BaseSettings):
             max_wait_s=self.max_wait_s,
             shutdown_grace_s=self.shutdown_grace_s,
         )
+
+    def console(self) -> "ConsoleServer | None":
+        """The console, if it is wanted."""
+        if not self.console_address:
+            return None
+        from orchestrator.console.server import ConsoleServer  # noqa: PLC0415  (half a second that most starts save)
+        from orchestrator.console.settings import ConsoleSettings  # noqa: PLC0415  (as above)
+
+        return ConsoleServer(self.console_address, ConsoleSettings(hosts=frozenset(self.console_hosts)))
 
     def storage(self, database_url: str) -> StorageSettings:
         """For the store."""

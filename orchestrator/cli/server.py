@@ -23,6 +23,7 @@ from migrations.runner import grant, upgrade
 from orchestrator.app import Node
 from orchestrator.cli.shared_port import held_port
 from orchestrator.cli.workers import SCHEMA_EXIT_CODE, Served, Worker, WrongStartError, supervise
+from orchestrator.console.addresses import ConsoleAddressError
 from orchestrator.definitions.errors import DefinitionErrors
 from orchestrator.engine.ports import DefinitionChanged, SchemaUnknown
 from orchestrator.settings import PREFIX, Settings
@@ -141,6 +142,7 @@ def _environment(settings: Settings, database_url: str, address: str, number: in
         f"{PREFIX}{DATABASE}": database_url,
         ADDRESS: address,
         f"{PREFIX}NODE_NAME": f"{settings.node_name}-{number}",
+        f"{PREFIX}CONSOLE_ADDRESS": settings.console_address if number == 1 else "",
     }
 
 
@@ -150,6 +152,8 @@ def _run(settings: Settings, database_url: str, *, is_worker: bool) -> None:
         uvloop.run(_serve(settings, database_url, is_worker=is_worker))
     except DefinitionErrors as errors:
         raise StartError("\n".join(str(fault) for fault in errors.faults)) from errors
+    except ConsoleAddressError as error:
+        raise StartError(f"{PREFIX}CONSOLE_ADDRESS: {error}") from error
     except RuntimeError as error:
         told = explain_bind(error, ADDRESS, settings.listen_address)
         if told is None:
@@ -180,7 +184,8 @@ async def _serve(settings: Settings, database_url: str, *, is_worker: bool) -> N
             host = settings.listen_address.rpartition(":")[0]
             port = starting.result()
             settle_memory()
-            _announce({"event": "serving", "address": f"{host}:{port}", "node_id": str(node.engine.node_id)})
+            serving = {"event": "serving", "address": f"{host}:{port}", "node_id": str(node.engine.node_id)}
+            _announce(serving | ({"console": node.console_url} if node.console_url else {}))
             await stopping.wait()
     finally:
         starting.cancel()

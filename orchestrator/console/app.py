@@ -7,6 +7,7 @@ from typing import Final
 
 import grpc
 import structlog
+from jinja2 import Environment
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -17,7 +18,7 @@ from starlette.types import ASGIApp
 
 from orchestrator.console.api import OperatorApi
 from orchestrator.console.guard import Guard
-from orchestrator.console.page import HERE, Console, console_of
+from orchestrator.console.page import HERE, Console, console_of, load_templates
 from orchestrator.console.pages import act, audit, bulks, cluster, overview, saga, sagas
 from orchestrator.console.problems import ApiError, Problem
 from orchestrator.console.settings import ConsoleSettings
@@ -50,13 +51,19 @@ ROUTES: Final = (
 _log = structlog.get_logger(__name__)
 
 
-def create_app(channel: grpc.aio.Channel, settings: ConsoleSettings, now: Callable[[], float] = time.time) -> ASGIApp:
+def create_app(
+    channel: grpc.aio.Channel,
+    settings: ConsoleSettings,
+    *,
+    now: Callable[[], float] = time.time,
+    templates: Environment | None = None,
+) -> ASGIApp:
     """``channel`` leads to a node; it stays the caller's. ``now`` is in seconds since 1970."""
     app = Starlette(
         routes=ROUTES,
         exception_handlers={ApiError: _api_error, HTTPException: _http_error, Exception: _defect},
     )
-    app.state.console = Console(OperatorApi(channel, settings), settings, now)
+    app.state.console = Console(OperatorApi(channel, settings), settings, now, templates or load_templates())
     return Guard(app, settings)
 
 

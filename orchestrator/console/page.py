@@ -1,8 +1,7 @@
 """What every page has at hand: the API, the clock, the templates; and how a handler's answer becomes HTML."""
 
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -27,7 +26,8 @@ NAVIGATION: Final = (
 )
 
 
-def _templates() -> Environment:
+def load_templates() -> Environment:
+    """All templates, compiled: the event loop is the node's own, and has better things to do later."""
     templates = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=True,
@@ -39,7 +39,7 @@ def _templates() -> Environment:
     templates.filters["thousands"] = lambda number: f"{number:,}"
     templates.globals.update(navigation=NAVIGATION, words=words)
     for name in templates.list_templates():
-        templates.get_template(name)  # compiled before the first page: the event loop is the node's own
+        templates.get_template(name)
     return templates
 
 
@@ -49,8 +49,8 @@ class Console:
 
     api: OperatorApi
     settings: ConsoleSettings
-    now: Callable[[], float] = time.time
-    templates: Environment = field(default_factory=_templates)
+    now: Callable[[], float]
+    templates: Environment
 
     def render(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
         """The page. ``live`` among the values: whether it looks again by itself."""

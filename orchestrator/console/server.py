@@ -1,4 +1,4 @@
-"""Serves the console in the node's own process and event loop."""
+"""Serves the console in the node's own process and event loop, as a client of the node's own port."""
 
 import asyncio
 import socket
@@ -6,12 +6,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+import grpc
 import uvicorn
-from starlette.types import ASGIApp
+
+from orchestrator.console.addresses import ConsoleAddressError
+from orchestrator.console.app import create_app
+from orchestrator.console.page import load_templates
+from orchestrator.console.settings import ConsoleSettings
 
 MAX_CONNECTIONS: Final = 100
 IDLE_S: Final = 15
 STOP_S: Final = 3
+_CHANNEL_OPTIONS: Final = (
+    ("grpc.max_receive_message_length", 32 << 20),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.enable_retries", 0),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+)
 
 
 class _Server(uvicorn.Server):
@@ -24,15 +35,33 @@ class _Server(uvicorn.Server):
 
 
 class ConsoleServer:
-    """Serves ``app`` from :meth:`start` to :meth:`stop`, which may be called twice and without a start."""
+    """Serves from :meth:`start` to :meth:`stop`, which may be called twice and without a start."""
 
-    def __init__(self, app: ASGIApp, address: str) -> None:
-        """``address`` is ``host:port``; port 0 takes a free one."""
-        self._host, _, port = address.rpartition(":")
-        self._host = self._host.strip("[]")
+    def __init__(self, address: str, settings: ConsoleSettings) -> None:
+        """``address`` is ``host:port``; port 0 takes a free one. Compiles the templates: a fraction of a second."""
+        host, _, port = address.rpartition(":")
+        self._host: Final = host.strip("[]")
         self._port: Final = int(port)
+        self._settings: Final = settings
+        self._templates: Final = load_templates()
+        self._channel: grpc.aio.Channel | None = None
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self, node_address: str) -> str:
+        """Listens and serves what the node at ``node_address`` answers, as soon as it does; returns the URL.
+
+        Raises :class:`ConsoleAddressError`.
+        """
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            listening = socket.create_server((self._host, self._port), family=family)
+        except OSError as error:
+            raise ConsoleAddressError(f"cannot listen on {self._host}:{self._port}: {error.strerror}") from error
+        listening.setblocking(False)  # noqa: FBT003  (positional only)
+        self._channel = grpc.aio.insecure_channel(node_address, options=_CHANNEL_OPTIONS)
         config = uvicorn.Config(
-            app,
+            create_app(self._channel, self._settings, templates=self._templates),
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -43,20 +72,15 @@ class ConsoleServer:
             timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=STOP_S,
         )
-        self._server: Final = _Server(config)
-        self._serving: asyncio.Task[None] | None = None
-
-    async def start(self) -> str:
-        """Listens and serves; returns the URL. Raises ``OSError`` if it cannot listen there."""
-        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
-        listening = socket.create_server((self._host, self._port), family=family)
-        listening.setblocking(False)  # noqa: FBT003  (positional only)
-        port = listening.getsockname()[1]
+        self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve([listening]))
-        return f"http://{f'[{self._host}]' if ':' in self._host else self._host}:{port}/"
+        name = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{name}:{listening.getsockname()[1]}/"
 
     async def stop(self) -> None:
         """Lets pages that are being answered end, for a few seconds."""
-        if self._serving is not None:
+        if self._server is not None and self._serving is not None:
             self._server.should_exit = True
             await asyncio.wait([self._serving], timeout=2 * STOP_S)
+        if self._channel is not None:
+            await self._channel.close()

@@ -45,16 +45,18 @@ class StackSettings:
     start_timeout_s: float = 60.0
     stop_timeout_s: float = 20.0
     end_with_process: bool = True
+    console: bool = False
     node_environment: Mapping[str, str] = field(default_factory=dict)
     participant_environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class Member:
-    """A child process that serves gRPC, and where."""
+    """A child process that serves gRPC, and where; ``console`` is the URL of its web page, if it has one."""
 
     child: Child
     address: str
+    console: str = ""
 
 
 class Stack:
@@ -102,6 +104,7 @@ class Stack:
             "ORCHESTRATOR_DATABASE_URL": self.databases["orchestrator"].url,
             "ORCHESTRATOR_NODE_NAME": name,
             "ORCHESTRATOR_LISTEN_ADDRESS": "127.0.0.1:0",
+            "ORCHESTRATOR_CONSOLE_ADDRESS": "127.0.0.1:0" if self.settings.console else "",
             "ORCHESTRATOR_PARTICIPANTS": json.dumps(targets),
         }
         child = self._child(name, ["-m", "orchestrator.cli.server", "serve"], environment)
@@ -109,6 +112,7 @@ class Stack:
         self.nodes.append(member)
         await child.start(self.settings.start_timeout_s)
         member.address = str(child.announcement["address"])
+        member.console = str(child.announcement.get("console", ""))
         await child.until(wait_until_serving(member.address, self.settings.start_timeout_s))
         return member
 
@@ -183,6 +187,7 @@ async def _keep_up(settings: StackSettings, console: Console) -> None:
     with suppress(asyncio.CancelledError):
         async with Stack(settings) as stack:
             console.print(addresses(stack))
+            console.print("For operators: " + " or ".join(node.console for node in stack.nodes), soft_wrap=True)
             console.print("Ctrl-C ends it.")
             await asyncio.Event().wait()
 
@@ -194,7 +199,9 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=2, help="orchestrator nodes (default: 2)")
     arguments = parser.parse_args()
     try:
-        asyncio.run(keep_up(StackSettings(directory=arguments.directory, nodes=arguments.nodes), Console()))
+        asyncio.run(
+            keep_up(StackSettings(directory=arguments.directory, nodes=arguments.nodes, console=True), Console())
+        )
     except (StackRunsError, ChildError, PostgresStartError, OSError) as error:
         sys.exit(f"{error}")
 

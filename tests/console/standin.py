@@ -19,7 +19,6 @@ from saga.v1 import operator_pb2 as op
 from saga.v1 import operator_service_pb2 as pb
 
 from contracts.errors import Reason, RpcError
-from orchestrator.console.app import create_app
 from orchestrator.console.server import ConsoleServer
 from orchestrator.console.settings import ConsoleSettings
 from tests.fixtures.operator_service import OperatorStandIn, serve_operator
@@ -493,9 +492,9 @@ class FullStandIn(OperatorStandIn):
 
 
 async def _serve(port: int) -> None:
-    async with serve_operator(FullStandIn()) as address, grpc.aio.insecure_channel(address) as channel:
-        server = ConsoleServer(create_app(channel, ConsoleSettings()), f"127.0.0.1:{port}")
-        sys.stdout.write(f"{await server.start()}\n")
+    async with serve_operator(FullStandIn()) as address:
+        server = ConsoleServer(f"127.0.0.1:{port}", ConsoleSettings())
+        sys.stdout.write(f"{await server.start(address)}\n")
         sys.stdout.flush()
         try:
             await asyncio.Event().wait()

@@ -8,7 +8,7 @@ from typing import Final
 from orchestrator.console.times import span
 
 MIN_GAP_SHARE: Final = 0.12
-"""A span without anything is drawn no longer than this share of what is left of the axis."""
+"""A span without anything is drawn at least this long, as a share of all attempts together, if it was."""
 MIN_BAR: Final = 0.4
 """Percent."""
 
@@ -97,5 +97,5 @@ def _cap(busy_s: float, gaps: Sequence[float]) -> float:
     """The longest that a gap is drawn, in seconds of the axis."""
     if not gaps:
         return 0.0
-    shortest = sorted(gaps)[len(gaps) // 2]
-    return max(MIN_GAP_SHARE * (busy_s or shortest), min(shortest, busy_s), 0.001)
+    usual_s = sorted(gaps)[(len(gaps) - 1) // 2]
+    return max(MIN_GAP_SHARE * (busy_s or usual_s), min(usual_s, busy_s / 2), 0.001)
