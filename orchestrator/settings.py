@@ -20,6 +20,7 @@ from contracts.addresses import check_database_url, check_listen_address, check_
 from contracts.failpoints import Failpoints, parse_failpoints
 from contracts.serving import is_loopback
 from orchestrator.core.backoff import CorePolicy
+from orchestrator.engine.admission import AdmissionPolicy
 from orchestrator.engine.breakers import BreakerPolicy
 from orchestrator.engine.lanes import LanePolicy
 from orchestrator.engine.settings import EngineSettings
@@ -126,9 +127,13 @@ class Settings(BaseSettings):
     renew_interval_s: float = Field(default=1.5, gt=0, le=DAY_S)
     poll_interval_s: float = Field(default=1.0, gt=0.05, le=60)
     max_sagas: int = Field(default=20_000, ge=1, le=1_000_000)
+    max_sagas_per_caller: int = Field(default=10_000, ge=1, le=1_000_000)
+    min_sagas: int = Field(default=64, ge=1, le=1_000_000)
+    target_delay_s: float = Field(default=0.1, gt=0, le=60)
     max_batch_items: int = Field(default=256, ge=1, le=5000)
     park_after_s: float = Field(default=30.0, gt=0, le=DAY_S)
-    max_calls_per_participant: int = Field(default=256, ge=1, le=100_000)
+    max_calls_per_participant: int = Field(default=128, ge=1, le=100_000)
+    max_queued_per_participant: int = Field(default=256, ge=1, le=1_000_000)
     breaker_window_s: float = Field(default=10.0, gt=0, le=DAY_S)
     breaker_min_calls: int = Field(default=20, ge=1, le=1_000_000)
     breaker_failure_share: float = Field(default=0.5, gt=0, le=1)
@@ -207,13 +212,14 @@ class Settings(BaseSettings):
             lease_ttl_s=self.lease_ttl_s,
             renew_interval_s=self.renew_interval_s,
             poll_interval_s=self.poll_interval_s,
-            max_sagas=self.max_sagas,
+            admission=AdmissionPolicy(self.max_sagas, self.max_sagas_per_caller, self.min_sagas, self.target_delay_s),
             max_batch_items=self.max_batch_items,
             park_after_s=self.park_after_s,
             start_timeout_s=self.start_timeout_s,
             drain_grace_s=self.drain_grace_s,
             lanes=LanePolicy(
                 self.max_calls_per_participant,
+                self.max_queued_per_participant,
                 BreakerPolicy(
                     window_s=self.breaker_window_s,
                     min_calls=self.breaker_min_calls,

@@ -1,6 +1,6 @@
 """What the engine offers to the RPC services. :class:`orchestrator.engine.engine.Engine` implements it."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -14,7 +14,7 @@ from orchestrator.engine.ports import Started, StoredSaga
 
 
 class OverCapacity(Exception):  # noqa: N818  (named for the state of the node)
-    """The node runs as many sagas as it may; ``retry_delay_s`` says when to try again. Nothing was stored."""
+    """The node has taken on as much as it may; ``retry_delay_s`` says when to try again. Nothing was stored."""
 
     def __init__(self, retry_delay_s: float) -> None:
         super().__init__(f"over capacity; try again in {retry_delay_s:.1f} s")
@@ -48,6 +48,21 @@ class SagaView:
 
 class SagaEngine(Protocol):
     """Start, follow and cancel sagas. Every method may raise ``StoreUnavailable``; none waits longer than told."""
+
+    def turn_away(self, caller: str) -> float | None:
+        """Asked before a start costs anything: None to take it, or the seconds after which it should come again.
+
+        The node is over capacity: it holds as many sagas as it may, or lags so far behind that a share of all starts
+        is turned away. Those of a request that it :meth:`knows` need not be.
+        """
+
+    def watch_delay(self, delay_s: Callable[[], float]) -> None:
+        """Another delay that counts for :meth:`turn_away`, asked for every now and then while sagas are started: how
+        long a call waits before it is asked.
+        """
+
+    def knows(self, caller: str, request_id: str) -> bool:
+        """Whether the request started a saga that is in this node's memory: to find it again costs next to nothing."""
 
     async def start(self, definition: Definition, saga_input: Message, *, caller: str, request_id: str) -> Started:
         """Stores a saga and begins it; returns once it is durable, or finds what stood in the way.

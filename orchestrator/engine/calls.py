@@ -146,6 +146,10 @@ class Calls:
         now_s = self._clock.monotonic_s()
         return tuple(lane.status(now_s) for _, lane in sorted(self._lanes.items()))
 
+    def is_crowded(self, services: frozenset[str]) -> bool:
+        """Whether too many calls wait for one of the services already."""
+        return any(lane.is_crowded for service, lane in self._lanes.items() if service in services)
+
     # ---- one call ----
 
     def _issue(self, lane: Lane, run: SagaRun, invoke: Invoke) -> None:

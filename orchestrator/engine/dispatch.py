@@ -36,6 +36,8 @@ class Gates:
     progressed: Callable[[UUID], None]
     orphaned: Callable[[], None]
     """A saga was dropped although the store may still hold it for this node."""
+    left: Callable[[UUID], None]
+    """A saga is not in memory any more."""
 
 
 class Dispatcher:
@@ -163,6 +165,7 @@ class Dispatcher:
         """Forgets a run; the store is untouched."""
         if self.runs.get(run.saga_id) is run:
             del self.runs[run.saga_id]
+            self._gates.left(run.saga_id)
         run.drop()
         self.calls.forget(run)
 

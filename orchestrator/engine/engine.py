@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from orchestrator.core.events import Failure
 from orchestrator.definitions.model import Definition
 from orchestrator.definitions.registry import Registry
+from orchestrator.engine.admission import Admission
 from orchestrator.engine.adoption import Adoption
 from orchestrator.engine.api import Draining, OverCapacity, SagaView, Standing
 from orchestrator.engine.cancelling import cancel
@@ -32,9 +33,10 @@ from orchestrator.engine.ports import (
     StoredSaga,
     StoreUnavailable,
 )
+from orchestrator.engine.pulse import Pulse
 from orchestrator.engine.run import SagaRun
 from orchestrator.engine.settings import EngineSettings
-from orchestrator.engine.starts import Starter
+from orchestrator.engine.starts import Starter, StartGates
 from orchestrator.engine.takeover import Takeover
 from orchestrator.engine.watches import Watches
 from orchestrator.engine.writer import GroupWriter
@@ -43,7 +45,6 @@ log = structlog.get_logger(__name__)
 
 FIRST_RETRY_S: Final = 0.2
 LAST_RETRY_S: Final = 2.0
-OVER_CAPACITY_DELAY_S: Final = 1.0
 STOP_TIMEOUT_S: Final = 10.0
 
 
@@ -77,14 +78,15 @@ class Engine:
         self._on_health = on_health
         self._healthy = False
         self._clock = DatabaseClock(sources.monotonic_s)
+        self._admission = Admission(settings.admission, sources.monotonic_s, sources.uniform)
         self._watches = Watches(store, settings.watch_interval_s, self.has_run)
         self._dispatcher = Dispatcher(
             participants,
             self._clock,
             self._watches,
-            Gates(lambda: self._lease.is_held, self._mark_dirty, self._progressed, self._orphaned),
+            Gates(lambda: self._lease.is_held, self._mark_dirty, self._progressed, self._orphaned, self._left),
             park_after_s=settings.park_after_s,
-            crowded=settings.max_sagas // 2,
+            crowded=settings.admission.max_sagas // 2,
             lanes=settings.lanes,
             blocked_retry_s=settings.core.blocked_retry_s,
             uniform=sources.uniform,
@@ -111,8 +113,15 @@ class Engine:
             self._dispatcher,
             settings.core,
             self._new_id,
-            admit=self._admit,
+            gates=StartGates(self._check_serving, self._admit, self._admission.started),
+            monotonic_s=sources.monotonic_s,
             timeout_s=settings.start_timeout_s,
+        )
+        self._pulse = Pulse(
+            sources.monotonic_s,
+            self._starter.waiting_since_s,
+            self._admission.sample,
+            self._admission.forget_samples,
         )
         self._adoption = Adoption(
             store,
@@ -139,8 +148,8 @@ class Engine:
 
     @property
     def room(self) -> int:
-        """How many more sagas may be taken into memory."""
-        return 0 if self._dispatcher.draining else self._settings.max_sagas - len(self._dispatcher.runs)
+        """How many more sagas may be taken over."""
+        return 0 if self._dispatcher.draining else self._admission.room_for_claims(len(self._dispatcher.runs))
 
     async def begin(self) -> None:
         """Registers definitions and node, and starts the services.
@@ -244,6 +253,22 @@ class Engine:
 
     # ---- the door ----
 
+    def turn_away(self, caller: str) -> float | None:
+        """See :meth:`orchestrator.engine.api.SagaEngine.turn_away`."""
+        self._pulse.touch()
+        in_memory = len(self._dispatcher.runs)
+        if self._admission.shed(in_memory) or self._admission.is_full(in_memory, caller):
+            return self._admission.appointment_s()
+        return None
+
+    def watch_delay(self, delay_s: Callable[[], float]) -> None:
+        """See :meth:`orchestrator.engine.api.SagaEngine.watch_delay`."""
+        self._pulse.watch(delay_s)
+
+    def knows(self, caller: str, request_id: str) -> bool:
+        """See :meth:`orchestrator.engine.api.SagaEngine.knows`."""
+        return self._starter.knows(caller, request_id)
+
     async def start(self, definition: Definition, saga_input: Message, *, caller: str, request_id: str) -> Started:
         """See :meth:`orchestrator.engine.api.SagaEngine.start`."""
         return await self._starter.start(definition, saga_input, caller=caller, request_id=request_id)
@@ -309,14 +334,22 @@ class Engine:
 
     # ---- gates ----
 
-    def _admit(self) -> None:
-        """Raises unless one more saga may be started here now."""
+    def _check_serving(self) -> None:
+        """Raises unless this node may store sagas now."""
         if self._dispatcher.draining or not self._lease.is_held:
             raise Draining("this node is shutting down or holds no lease")
         if not self._writer.store_answers:
             raise StoreUnavailable("the store does not answer; nothing was stored")
-        if self.room <= 0:
-            raise OverCapacity(OVER_CAPACITY_DELAY_S)
+
+    def _admit(self, caller: str, services: frozenset[str]) -> None:
+        """Raises unless one more saga may be taken into memory."""
+        full = self._admission.is_full(len(self._dispatcher.runs), caller)
+        if full or self._dispatcher.calls.is_crowded(services):
+            raise OverCapacity(self._admission.appointment_s())
+
+    def _left(self, saga_id: UUID) -> None:
+        self._admission.left(saga_id)
+        self._starter.left(saga_id)
 
     def _new_id(self) -> UUID:
         now_us = self._clock.now_us()

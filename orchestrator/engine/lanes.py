@@ -16,8 +16,10 @@ Ticket = tuple[SagaRun, Invoke]
 class LanePolicy:
     """Bounds of each participant's lane."""
 
-    max_calls: int = 256
+    max_calls: int = 128
     """Calls in flight from this node; more wait in the order in which they came."""
+    max_queued: int = 256
+    """From so many waiting calls on no saga is started that needs the participant. Those under way still queue."""
     breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
@@ -57,6 +59,11 @@ class Lane:
     def is_shut(self) -> bool:
         """Whether a call that cannot be issued now is blocked, and not queued."""
         return self.held or self.breaker.state is not BreakerState.CLOSED
+
+    @property
+    def is_crowded(self) -> bool:
+        """Whether those who wait are enough."""
+        return len(self.queue) >= self._policy.max_queued
 
     @property
     def room(self) -> int:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from orchestrator.core.backoff import CorePolicy
+from orchestrator.engine.admission import AdmissionPolicy
 from orchestrator.engine.lanes import LanePolicy
 
 
@@ -16,8 +17,7 @@ class EngineSettings:
     renew_interval_s: float = 1.5
     poll_interval_s: float = 1.0
     """How often to look for dead nodes, due sagas and requests when nothing wakes the node."""
-    max_sagas: int = 2000
-    """Sagas in memory; more are neither started nor claimed."""
+    admission: AdmissionPolicy = field(default_factory=AdmissionPolicy)
     claim_batch_size: int = 200
     max_batch_items: int = 256
     """Sagas in one commit."""

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import UUID
 
 from google.protobuf.message import Message
@@ -21,6 +22,18 @@ ROUNDS = 5
 """How often a start tries again when what stood in its way was gone at the second look."""
 
 
+@dataclass(frozen=True, slots=True)
+class StartGates:
+    """What a start asks of its surroundings."""
+
+    serving: Callable[[], None]
+    """Raises unless this node may store sagas now."""
+    admit: Callable[[str, frozenset[str]], None]
+    """Raises unless one more saga may be taken into memory, given its caller and the services that it calls."""
+    started: Callable[[UUID, str], None]
+    """A caller's saga is in memory."""
+
+
 class Starter:
     """Starts sagas on this node."""
 
@@ -31,25 +44,38 @@ class Starter:
         policy: CorePolicy,
         new_id: Callable[[], UUID],
         *,
-        admit: Callable[[], None],
+        gates: StartGates,
+        monotonic_s: Callable[[], float],
         timeout_s: float,
     ) -> None:
-        """``admit`` raises unless this node may take one more saga now."""
         self._store = store
         self._dispatcher = dispatcher
         self._policy = policy
         self._new_id = new_id
-        self._admit = admit
+        self._gates = gates
+        self._monotonic_s = monotonic_s
         self._timeout_s = timeout_s
         self.incarnation = 0
         self.definition_ids: dict[tuple[str, int], int] = {}
+        self._services: dict[tuple[str, int], frozenset[str]] = {}
+        self._live: dict[tuple[str, str], tuple[SagaRun, bytes]] = {}
+        """By caller and request_id: the sagas in memory that were started here, with the hash of their request."""
+        self._keys: dict[UUID, tuple[str, str]] = {}
+        self._waiting: dict[UUID, float] = {}
+        """Since when each start waits that is not durable yet, oldest first."""
 
     async def start(self, definition: Definition, saga_input: Message, *, caller: str, request_id: str) -> Started:
         """See :meth:`orchestrator.engine.api.SagaEngine.start`."""
-        self._admit()
+        self._gates.serving()
+        known = self._live.get((caller, request_id))
+        if known is None or known[0].is_new:
+            self._gates.admit(caller, self._services_of(definition))
         key = definition.concurrency_key(saga_input)
         stored_input = definition.store_input(saga_input)
         request_hash = hashlib.sha256(definition.name.encode() + b"\0" + stored_input).digest()
+        if known is not None and not known[0].is_new:  # it is durable, and still in memory: no need to ask the store
+            same = known[1] == request_hash
+            return Started(known[0].saga_id, already_started=same, conflict=None if same else "request_id")
         definition_id = self.definition_ids[definition.name, definition.version]
         origin = Origin(definition_id, caller, request_id, request_hash, key, stored_input)
         for _ in range(ROUNDS):
@@ -59,7 +85,7 @@ class Starter:
             found = await self._find_obstacle(definition, origin)
             if found is not None:
                 return found
-            self._admit()
+            self._gates.serving()
         raise StoreUnavailable("the start lost a race again and again; repeat it with the same request_id")
 
     async def _insert(self, definition: Definition, saga_input: Message, origin: Origin) -> SagaRun | None:
@@ -70,12 +96,14 @@ class Starter:
         run.started = asyncio.get_running_loop().create_future()
         deadline_us = self._dispatcher.now_us() + int(definition.spec.deadline_s * US)
         self._dispatcher.feed(run, Begun(epoch, deadline_us))
-        self._dispatcher.add(run)
+        self._enter(run, origin)
         try:
             async with asyncio.timeout(self._timeout_s):
                 written = await run.started
         except TimeoutError:
             raise StoreUnavailable("whether the saga was stored is not known yet") from None
+        finally:
+            self._waiting.pop(run.saga_id, None)
         if run.error is not None:
             raise PayloadError(
                 f"saga {definition.label}: the store cannot take this request; send ids and keys without NUL characters"
@@ -86,6 +114,38 @@ class Starter:
         if not written and not run.was_refused:
             raise StoreUnavailable("this node lost its lease while the saga was being stored")
         return run if written else None
+
+    def _enter(self, run: SagaRun, origin: Origin) -> None:
+        if run.dropped:
+            return
+        self._waiting[run.saga_id] = self._monotonic_s()
+        self._keys[run.saga_id] = key = origin.caller, origin.request_id
+        self._live[key] = run, origin.request_hash
+        self._gates.started(run.saga_id, origin.caller)
+        self._dispatcher.add(run)
+
+    def left(self, saga_id: UUID) -> None:
+        """A saga left memory, whoever brought it there."""
+        key = self._keys.pop(saga_id, None)
+        live = None if key is None else self._live.get(key)
+        if key is not None and live is not None and live[0].saga_id == saga_id:  # not that of a second try
+            del self._live[key]
+
+    def knows(self, caller: str, request_id: str) -> bool:
+        """Whether the request started a saga that is in memory: to find it again costs next to nothing."""
+        return (caller, request_id) in self._live
+
+    def waiting_since_s(self) -> float | None:
+        """When the start began that has waited longest for its commit; None if none waits."""
+        return next(iter(self._waiting.values()), None)
+
+    def _services_of(self, definition: Definition) -> frozenset[str]:
+        key = definition.name, definition.version
+        services = self._services.get(key)
+        if services is None:
+            methods = [method for step in definition.steps for method in (step.method, step.compensation)]
+            services = self._services[key] = frozenset(method.service for method in methods if method is not None)
+        return services
 
     async def _find_obstacle(self, definition: Definition, origin: Origin) -> Started | None:
         before = await self._store.find_request(origin.caller, origin.request_id)

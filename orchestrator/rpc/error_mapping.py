@@ -68,11 +68,10 @@ def engine_errors(advice: str, saga_id: UUID | None = None) -> Iterator[None]:
 
 
 def _unavailable(error: Exception, advice: str, metadata: dict[str, str]) -> RpcError:
-    code, reason, delay_s = grpc.StatusCode.UNAVAILABLE, Reason.STORE_UNAVAILABLE, _STORE_RETRY_S
     if isinstance(error, OverCapacity):
-        code, reason, delay_s = grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.OVER_CAPACITY, error.retry_delay_s
-        text = "this node runs as many sagas as it may, and nothing was stored; repeat the call after the delay"
-    elif isinstance(error, Draining):
+        return over_capacity(error)
+    reason, delay_s = Reason.STORE_UNAVAILABLE, _STORE_RETRY_S
+    if isinstance(error, Draining):
         reason, delay_s = Reason.NODE_DRAINING, _NODE_RETRY_S
         text = (
             "this node is shutting down or holds no lease, and nothing was stored; "
@@ -82,7 +81,13 @@ def _unavailable(error: Exception, advice: str, metadata: dict[str, str]) -> Rpc
         text = f"this node lost its lease; {advice}"
     else:
         text = f"the store did not answer; {advice}"
-    return RpcError(code, reason, text, metadata=metadata, retry_delay_s=delay_s)
+    return RpcError(grpc.StatusCode.UNAVAILABLE, reason, text, metadata=metadata, retry_delay_s=delay_s)
+
+
+def over_capacity(error: OverCapacity) -> RpcError:
+    """RESOURCE_EXHAUSTED: there are more starts than the node can serve."""
+    text = "this node has taken on as much as it may, and nothing was stored; repeat the call after the delay"
+    return RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.OVER_CAPACITY, text, retry_delay_s=error.retry_delay_s)
 
 
 def invalid(field: str, description: str) -> RpcError:

@@ -17,6 +17,7 @@ class InFlight(grpc.aio.ServerInterceptor):
     def __init__(self) -> None:
         self._tasks: Final[set[asyncio.Task[Any]]] = set()
         self._last_came_s = 0.0
+        self._begun = 0
 
     async def intercept_service(
         self,
@@ -27,9 +28,14 @@ class InFlight(grpc.aio.ServerInterceptor):
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        self._begun += 1
         self._last_came_s = time.monotonic()
         task.add_done_callback(self._tasks.discard)
         return await continuation(handler_call_details)
+
+    def handled(self) -> tuple[int, int]:
+        """How many RPCs have come here, and how many of these are in flight."""
+        return self._begun, len(self._tasks)
 
     async def quiet(self, quiet_s: float, timeout_s: float) -> bool:
         """Waits until no RPC has come for ``quiet_s``. False if callers did not leave off within ``timeout_s``."""

@@ -14,6 +14,8 @@ from orchestrator.definitions.front_doors import front_doors
 from orchestrator.definitions.registry import Registry
 from orchestrator.engine.api import SagaEngine
 from orchestrator.engine.ports import QueryStore
+from orchestrator.rpc.admission import Gate, start_methods
+from orchestrator.rpc.backlog import CHANNELZ, Backlog, server_ids
 from orchestrator.rpc.front_door import front_door_handlers
 from orchestrator.rpc.in_flight import InFlight
 from orchestrator.rpc.saga_service import SagaService
@@ -56,16 +58,20 @@ class RpcServer:
         self._credentials: Final = credentials
         self._in_flight: Final = InFlight()
         self._health: Final = health.aio.HealthServicer()
+        doors = front_doors(registry)
+        others = server_ids()
         self._server: Final = grpc.aio.server(
             interceptors=[
                 self._in_flight,
+                Gate(engine, start_methods(doors)),
                 ServingInterceptor(settings.max_message_bytes, max_concurrent_calls=settings.max_concurrent_rpcs),
             ],
-            options=SERVER_OPTIONS(settings.max_message_bytes, reuse_port=settings.reuse_port),
+            options=[*SERVER_OPTIONS(settings.max_message_bytes, reuse_port=settings.reuse_port), CHANNELZ],
             # A backstop, with room for health: the interceptor refuses before this does, and says why.
             maximum_concurrent_rpcs=2 * settings.max_concurrent_rpcs + 100,
         )
-        doors = front_doors(registry)
+        ids = server_ids() - others
+        engine.watch_delay(Backlog(min(ids, default=None), self._in_flight.handled).wait_s)
         add_SagaServiceServicer_to_server(SagaService(engine, queries, registry, settings), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         handlers = front_door_handlers(doors, engine, settings.max_wait_s)

@@ -6,10 +6,13 @@ from uuid import UUID
 
 from orchestrator.core.backoff import CorePolicy
 from orchestrator.core.state import SagaStatus
+from orchestrator.engine.admission import AdmissionPolicy
 from orchestrator.engine.breakers import BreakerPolicy, BreakerState
 from orchestrator.engine.lanes import LanePolicy, ParticipantStatus
+from orchestrator.engine.ports import Answer
 from tests.integration.engine.harness import Node, Rig, until
-from tests.integration.engine.played import UNAVAILABLE
+from tests.integration.engine.played import UNAVAILABLE, Seen
+from tests.integration.engine.sagas import QUICK
 
 INVENTORY = "inventory.v1.InventoryService"
 PAYMENT = "payment.v1.PaymentService"
@@ -126,10 +129,14 @@ async def test_a_blocked_saga_can_be_cancelled(rig: Rig) -> None:
 
 async def test_a_pivot_is_settled_once_its_participant_is_back(rig: Rig) -> None:
     node = await rig.node(**LONG)
-    rig.world.answers["capture/action"] = UNAVAILABLE
+
+    def last_attempt(seen: Seen) -> Answer:
+        if seen.attempt == QUICK.max_attempts:
+            node.engine.hold(PAYMENT)
+        return UNAVAILABLE
+
+    rig.world.answers["capture/action"] = last_attempt
     saga_id = await node.start("pivoted")
-    await until(lambda: rig.world.count("capture/action") == 3)
-    node.engine.hold(PAYMENT)
     await until(lambda: is_blocked(node, saga_id))
     assert rig.world.count("capture/settle") == 0
     rig.world.answers.clear()
@@ -139,7 +146,7 @@ async def test_a_pivot_is_settled_once_its_participant_is_back(rig: Rig) -> None
 
 
 async def test_in_a_crowded_memory_the_blocked_make_room_and_come_back(rig: Rig) -> None:
-    node = await rig.node(max_sagas=4, core=CorePolicy(blocked_retry_s=3.0))
+    node = await rig.node(admission=AdmissionPolicy(max_sagas=4), core=CorePolicy(blocked_retry_s=3.0))
     node.engine.hold(INVENTORY)
     saga_ids = [await node.start() for _ in range(3)]
     await until(lambda: len(node.engine._dispatcher.runs) <= 2, "they leave")

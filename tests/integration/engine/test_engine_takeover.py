@@ -7,6 +7,7 @@ import pytest
 
 from orchestrator.core.state import SagaStatus
 from orchestrator.definitions.registry import load_sagas
+from orchestrator.engine.admission import AdmissionPolicy
 from orchestrator.engine.api import Draining, OverCapacity
 from orchestrator.engine.ports import Answer, StoreUnavailable
 from orchestrator.engine.takeover import OWNED_INTERVAL_S
@@ -238,7 +239,7 @@ async def test_a_retry_keeps_its_time_across_a_takeover(rig: Rig) -> None:
 
 
 async def test_over_capacity_nothing_is_stored(rig: Rig) -> None:
-    node = await rig.node(max_sagas=3)
+    node = await rig.node(admission=AdmissionPolicy(max_sagas=3))
     saga_ids = await _in_first_call(rig, node, 3)
     with pytest.raises(OverCapacity) as refused:
         await node.start(request_id="more")

@@ -1,7 +1,7 @@
 """An engine and a store that a test scripts, behind the server that is under test."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
@@ -110,6 +110,18 @@ class FakeEngine:
         self.waiting = asyncio.Event()
         self.hang = False
         self.wait_ended = asyncio.Event()
+        self.turned_away: float | None = None
+        self.delays: list[Callable[[], float]] = []
+        self.known: set[tuple[str, str]] = set()
+
+    def turn_away(self, caller: str) -> float | None:
+        return self.turned_away
+
+    def watch_delay(self, delay_s: Callable[[], float]) -> None:
+        self.delays.append(delay_s)
+
+    def knows(self, caller: str, request_id: str) -> bool:
+        return (caller, request_id) in self.known
 
     async def start(self, definition: Definition, saga_input: Message, *, caller: str, request_id: str) -> Started:
         self.starts.append(StartCall(definition, saga_input, caller, request_id))

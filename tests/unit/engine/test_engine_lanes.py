@@ -10,7 +10,7 @@ NOW_S: Final = 100.0
 
 
 def lane(max_calls: int = 8) -> Lane:
-    return Lane(SERVICE, LanePolicy(max_calls, BreakerPolicy(min_calls=4)))
+    return Lane(SERVICE, LanePolicy(max_calls, breaker=BreakerPolicy(min_calls=4)))
 
 
 def play(lane: Lane, *, failed: bool | None, times: int = 1) -> None:
