@@ -24,13 +24,13 @@ _EXITS: Final = {
     _Code.RESOURCE_EXHAUSTED: ExitCode.BUSY,
 }
 _ADVICE: Final[dict[str, str]] = {
-    Reason.VERSION_CHANGED: "look at it again with `sagactl explain`, and decide anew",
+    Reason.VERSION_CHANGED: "`sagactl explain` shows it as it is now",
     Reason.SAGA_STATE: "`sagactl explain` lists what can be done",
     Reason.PAST_PIVOT: "`sagactl explain` lists what can be done",
-    Reason.SAGA_NOT_FOUND: "check the id: `sagactl list` shows the newest sagas",
+    Reason.SAGA_NOT_FOUND: "`sagactl list` shows the newest",
     Reason.STEP_NOT_FOUND: "`sagactl get` lists the saga's steps",
     Reason.DEFINITION_NOT_FOUND: "`sagactl definitions` lists what the nodes have loaded",
-    Reason.BULK_NOT_FOUND: "check the id: `sagactl bulk list` shows the newest",
+    Reason.BULK_NOT_FOUND: "`sagactl bulk list` shows the newest",
     Reason.PARTICIPANT_NOT_FOUND: "`sagactl participants` lists their full names",
     Reason.NODE_NOT_FOUND: "`sagactl nodes` lists those that hold a lease",
     Reason.REQUEST_ID_REUSED: "leave --request-id out, or repeat exactly what was asked for under it",

@@ -83,6 +83,12 @@ def age(time: Timestamp, now: datetime) -> str:
     return span(seconds) if seconds >= 0 else f"in {span(-seconds)}"
 
 
+def ago(time: Timestamp, now: datetime) -> str:
+    """``12m ago``, ``in 42s``; empty if unset."""
+    text = age(time, now)
+    return f"{text} ago" if text and not text.startswith("in ") else text
+
+
 def _moment(time: Timestamp) -> datetime | None:
     try:
         return time.ToDatetime(tzinfo=UTC) if is_set(time) else None

@@ -121,7 +121,7 @@ def _seen(session: Session, saga_id: UUID) -> int:
         raise CommandError(
             ExitCode.NOT_FOUND,
             f"no saga has the id {saga_id}",
-            "check the id: `sagactl list` shows the newest sagas",
+            "`sagactl list` shows the newest",
             status="NOT_FOUND",
             reason="SAGA_NOT_FOUND",
         )

@@ -13,7 +13,7 @@ from saga.v1 import operator_service_pb2 as pb
 from orchestrator.cli.sagactl.layouts.plans import failure_text, short
 from orchestrator.cli.sagactl.layouts.sagas import ATTENTIONS, definition_of, state_of
 from orchestrator.cli.sagactl.layouts.tables import bullet, heading
-from orchestrator.cli.sagactl.words import age, clock, word
+from orchestrator.cli.sagactl.words import ago, clock, word
 
 _COMMANDS: Final = {
     operator_pb2.OPERATOR_ACTION_RETRY: "retry",
@@ -39,7 +39,7 @@ def explanation(response: pb.ExplainSagaResponse, now: datetime) -> Iterator[Ren
     yield heading("What happens by itself")
     yield from map(bullet, told.next or ["nothing: only an operator moves it"])
     if clock(told.next_time):
-        yield bullet(f"first at {clock(told.next_time)} ({_when(age(told.next_time, now))})")
+        yield bullet(f"first at {clock(told.next_time)} ({ago(told.next_time, now)})")
     possible = [each for each in told.options if each.plan.allowed]
     if possible:
         yield heading("What you can do")
@@ -53,10 +53,6 @@ def explanation(response: pb.ExplainSagaResponse, now: datetime) -> Iterator[Ren
         for each in refused:
             step = f" {each.step}" if each.step else ""
             yield bullet(f"{_name(each)}{step}: {failure_text(each.plan.refusal) or each.plan.summary}", "dim")
-
-
-def _when(text: str) -> str:
-    return text if text.startswith("in ") else f"{text} ago"
 
 
 def _name(option: operator_pb2.ActionOption) -> str:

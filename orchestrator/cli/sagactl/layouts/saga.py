@@ -13,7 +13,7 @@ from orchestrator.cli.sagactl.layouts.events import event_line
 from orchestrator.cli.sagactl.layouts.plans import PHASES, failure_text
 from orchestrator.cli.sagactl.layouts.sagas import ATTENTIONS, definition_of, state_of
 from orchestrator.cli.sagactl.layouts.tables import heading, pairs, table
-from orchestrator.cli.sagactl.words import age, clock, took, word
+from orchestrator.cli.sagactl.words import ago, clock, took, word
 
 _KINDS = saga_pb2.StepKind.DESCRIPTOR
 _STEP_STATES = saga_pb2.StepState.DESCRIPTOR
@@ -33,7 +33,7 @@ def head(saga: saga_pb2.Saga, now: datetime, attention: int = 0) -> Table:
             ("failure", failure_text(saga.failure)),
             ("blocked", saga.blocked_reason),
             ("waiting", " ".join(part for part in (saga.waiting_step, saga.waiting_reason) if part)),
-            *((name, f"{clock(time)} ({age(time, now)} ago)" if clock(time) else "") for name, time in stamps.items()),
+            *((name, f"{clock(time)} ({ago(time, now)})" if clock(time) else "") for name, time in stamps.items()),
             ("deadline", clock(saga.deadline_time)),
             ("paused", clock(saga.pause_time)),
             ("caller", saga.caller),

@@ -8,7 +8,7 @@ from saga.v1 import operator_pb2, saga_pb2
 from typer import BadParameter
 
 from orchestrator.cli.sagactl.layouts.overview import ASCII_BARS, BARS, spark
-from orchestrator.cli.sagactl.words import age, clock, number_of, parse_span, parse_time, span, word, words
+from orchestrator.cli.sagactl.words import age, ago, clock, number_of, parse_span, parse_time, span, word, words
 
 STATES = saga_pb2.SagaState.DESCRIPTOR
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -52,7 +52,8 @@ def test_times_are_shown_even_if_they_are_absurd() -> None:
     moment.FromDatetime(NOW - timedelta(minutes=12))
     assert (clock(moment), age(moment, NOW)) == ("2026-05-01 11:48:00Z", "12m")
     moment.FromDatetime(NOW + timedelta(seconds=30))
-    assert age(moment, NOW) == "in 30s"
+    assert age(moment, NOW) == ago(moment, NOW) == "in 30s"
+    assert ago(moment, NOW + timedelta(minutes=1)) == "30s ago"
     assert clock(Timestamp()) == age(Timestamp(), NOW) == ""
     assert clock(Timestamp(seconds=1 << 60)) == age(Timestamp(seconds=-(1 << 60)), NOW) == ""
 
