@@ -124,3 +124,8 @@ class History:
     healed_s: float | None = None
     """When the last fault ended; None if they never did."""
     ended_s: float = 0.0
+
+    @property
+    def lost(self) -> Mapping[str, SagaRow]:
+        """Sagas that a failover lost."""
+        return {} if self.failover is None else self.failover.lost

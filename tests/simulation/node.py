@@ -12,8 +12,9 @@ from orchestrator.engine.engine import Engine, Sources
 from orchestrator.engine.ports import StoreUnavailable
 from orchestrator.engine.settings import EngineSettings
 from tests.simulation.loop import HOST, Host
-from tests.simulation.network import Cuts, FaultyLink, Net, Wire
+from tests.simulation.network import Cuts, FaultyLink, Net
 from tests.simulation.store import SimulatedStore
+from tests.simulation.wire import Wire
 
 LEASE_TTL_S: Final = 5.0
 BLOCKED_RETRY_S: Final = 3.0

@@ -17,10 +17,11 @@ from tests.simulation.database import Database
 from tests.simulation.history import Failover, History, SagaRow
 from tests.simulation.loop import SimulatedLoop
 from tests.simulation.mishaps import Fired, Mishaps
-from tests.simulation.network import LATEST_CALL_S, Net
+from tests.simulation.network import Net
 from tests.simulation.node import SimulatedNode
 from tests.simulation.participants import Participants
 from tests.simulation.recording import EPOCH_US, fences_of, lost_of, methods_of, overheard, rows_of, shape_of
+from tests.simulation.wire import LATEST_CALL_S
 
 TICK_S: Final = 1.0
 MAX_LINES: Final = 200_000

@@ -1,0 +1,120 @@
+"""What participants saw: I1 to I5 of one saga, call by call, and what is in effect in the end."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from saga.v1 import saga_pb2
+
+from tests.simulation.history import Delivery, History, SagaRow, Shape
+
+COMPLETED: Final = saga_pb2.SAGA_STATE_COMPLETED
+COMPENSATED: Final = saga_pb2.SAGA_STATE_COMPENSATED
+REFUSALS: Final = {"STALE_EPOCH", "SUPERSEDED", "KEY_REUSED"}
+UNDO_ACCEPTED: Final = {"undone", "buried", "replayed"}
+NEVER: Final = b"\0ends no input"
+
+
+def followers_of(shape: Shape) -> Mapping[str, set[str]]:
+    """By step: all that follow from it, however far."""
+    reached: dict[str, set[str]] = {step: set() for step in shape.after}
+    changed = True
+    while changed:
+        changed = False
+        for step, befores in shape.after.items():
+            for before in befores:
+                more = {step} | reached[step]
+                if not more <= reached[before]:
+                    reached[before] |= more
+                    changed = True
+    return reached
+
+
+class _Witness:
+    """I2, I3, I4 and I5 at the participants: one saga, call by call."""
+
+    def __init__(self, followers: Mapping[str, set[str]]) -> None:
+        self.followers = followers
+        self.done: dict[str, int] = defaultdict(int)
+        self.undone: dict[str, int] = defaultdict(int)
+        self.gone: set[str] = set()
+        """Steps whose participant said that they are undone or never were: from then on they must not be."""
+        self.payloads: dict[str, bytes] = {}
+        self.epochs: dict[str, int] = defaultdict(int)
+
+    def see(self, call: Delivery) -> Iterator[str]:
+        step = call.step
+        if call.result in REFUSALS:
+            return
+        if call.result != "refused":
+            if call.epoch < self.epochs[step]:
+                yield f"I5: {step}/{call.phase} was accepted under epoch {call.epoch} after {self.epochs[step]}"
+            self.epochs[step] = max(self.epochs[step], call.epoch)
+        if call.phase == "action":
+            if self.payloads.setdefault(step, call.payload) != call.payload:
+                yield f"I2: {step} was accepted with two payloads under one key"
+            if call.result == "done":
+                yield from self._acted(step)
+        elif call.phase == "compensation" and call.result in UNDO_ACCEPTED:
+            yield from self._undid(step, took_effect=call.result == "undone")
+        elif call.phase == "settle" and call.result == "buried":
+            self.gone.add(step)
+
+    def _acted(self, step: str) -> Iterator[str]:
+        self.done[step] += 1
+        if self.done[step] > 1:
+            yield f"I2: {step} took effect {self.done[step]} times"
+        for before in sorted(self.gone):
+            if step == before:
+                yield f"I4: {step} took effect after its undo"
+            elif step in self.followers[before]:
+                yield f"I4: {step} took effect after the undo of {before}, from which it follows"
+
+    def _undid(self, step: str, *, took_effect: bool) -> Iterator[str]:
+        self.undone[step] += took_effect
+        if self.undone[step] > self.done[step]:
+            yield f"I2: {step} was done {self.done[step]} and undone {self.undone[step]} times"
+        if step not in self.gone:
+            for after in sorted(self.followers[step]):
+                if self.done[after] > self.undone[after]:
+                    yield f"I3: {step} was undone while {after}, which follows from it, is in effect"
+        self.gone.add(step)
+
+
+def effects(followers: Mapping[str, set[str]], shape: Shape, deliveries: list[Delivery]) -> Iterator[str]:
+    """Of participants with a barrier: what the others did is judged by how the saga ended."""
+    witness = _Witness(followers)
+    for call in deliveries:
+        if call.step not in shape.without_barrier and call.result != "read":
+            yield from witness.see(call)
+
+
+def end(shape: Shape, saga: SagaRow, deliveries: list[Delivery]) -> Iterator[str]:
+    """I1 and I3: an end tells the truth about every step."""
+    if saga.state not in {COMPLETED, COMPENSATED}:
+        return
+    for step, kind in shape.kinds.items():
+        if saga.state == COMPLETED and saga.input.endswith(shape.raises.get(f"{step}/ACTION", NEVER)):
+            yield f"I1: COMPLETED, and {step} has a builder that raises"
+        if kind == "READ_ONLY":
+            continue
+        results = [call.result for call in deliveries if call.step == step and call.result not in REFUSALS]
+        in_effect = results.count("done") - results.count("undone")
+        if saga.state == COMPLETED and in_effect != 1:
+            yield f"I1: COMPLETED, and {step} is in effect {in_effect} times"
+        if saga.state == COMPENSATED and in_effect:
+            yield f"I3: COMPENSATED, and {step} is in effect"
+
+
+def conservation(history: History) -> Iterator[str]:
+    """I1: over all participants, what is in effect is what the sagas' ends say."""
+    balance: defaultdict[str, int] = defaultdict(int)
+    for call in history.deliveries:
+        balance[call.saga_id] += {"done": 1, "undone": -1}.get(call.result, 0)
+    for state in (COMPLETED, COMPENSATED):
+        sagas = [saga for saga in history.sagas.values() if saga.state == state]
+        held = sum(balance[saga.saga_id] for saga in sagas)
+        kinds = (history.shapes[saga.definition].kinds.values() for saga in sagas)
+        due = sum(kind != "READ_ONLY" for steps in kinds for kind in steps) if state == COMPLETED else 0
+        if held != due:
+            yield f"I1: {held} effects stand behind {len(sagas)} sagas in state {state}, instead of {due}"
