@@ -1,7 +1,9 @@
-"""What nodes and tables have come to: statements, memory, sizes, dead rows."""
+"""What nodes and tables have come to: statements, memory, sizes, dead rows; and what other programs took."""
 
+import time
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 import psutil
@@ -78,3 +80,37 @@ def cpu_s(pid: int) -> float:
     """CPU time of one process so far."""
     times = psutil.Process(pid).cpu_times()
     return float(times.user + times.system)
+
+
+class Others:
+    """CPU of the programs that are neither this process nor descend from it, from now on."""
+
+    def __init__(self) -> None:
+        self._begun_s = time.monotonic()
+        self._machine_s = _machine_cpu_s()
+        self._own_s = _own_cpu_s()
+
+    def share(self) -> float:
+        """Of all CPUs: 0 on a machine that does nothing else, 1 if nothing was left."""
+        machine_s, own_s = (
+            _machine_cpu_s() - self._machine_s,
+            sum(used_s - self._own_s.get(pid, 0.0) for pid, used_s in _own_cpu_s().items()),
+        )
+        passed_s = (time.monotonic() - self._begun_s) * (psutil.cpu_count() or 1)
+        return min(1.0, max(0.0, machine_s - own_s) / passed_s)
+
+
+def _machine_cpu_s() -> float:
+    times: Any = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+
+def _own_cpu_s() -> dict[int, float]:
+    """By process id; of a process that ended since, nothing."""
+    found: dict[int, float] = {}
+    own = psutil.Process()
+    for process in (own, *own.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            found[process.pid] = float(times.user + times.system)
+    return found

@@ -9,7 +9,7 @@ from benchmarks.scale.counters import Table
 from benchmarks.scale.plans import Plan
 from benchmarks.scale.rates import Cost, Idle, Round, ratio
 from benchmarks.scale.soak import Flatness
-from benchmarks.scale.takeover import PROMISE_S, Takeover
+from benchmarks.scale.takeover import Takeover
 
 LEAST_RATIO: Final = 0.9
 MOST_STATEMENTS: Final = 5.0
@@ -55,7 +55,7 @@ def promises(found: Found) -> Iterator[tuple[str, bool]]:
             (not bad),
         )
     for name, each in found.takeovers.items():
-        times = f"running again after {each.running_s:.1f} s (at most {PROMISE_S:g}), ended after {each.ended_s:.1f} s"
+        times = f"running again after {each.running_s:.1f} s (at most {each.bound_s:.1f}), ended {each.ended_s:.1f} s"
         yield f"{each.sagas:,} sagas of a killed node whose participants {name}: {times}", each.holds
     for flat in found.soak:
         yield f"flat over the soak: {flat.name}, {flat.last:,.0f} after {flat.second:,.0f}", flat.holds
@@ -121,7 +121,15 @@ def sections(found: Found, machine: Mapping[str, str]) -> Iterator[tuple[str, Se
         yield (
             "Takeover",
             [
-                ("participants", "sagas", "running, s", "ended, s", "survivor's CPU, s", "its memory, MB more"),
+                (
+                    "participants",
+                    "sagas",
+                    "running, s",
+                    "ended, s",
+                    "survivor's CPU, s",
+                    "its memory, MB more",
+                    "others' CPU",
+                ),
                 *(
                     (
                         name,
@@ -130,6 +138,7 @@ def sections(found: Found, machine: Mapping[str, str]) -> Iterator[tuple[str, Se
                         f"{each.ended_s:.1f}",
                         f"{each.cpu_s:.1f}",
                         f"{each.bytes_more / MEGA:.0f}",
+                        f"{each.others_share:.0%}",
                     )
                     for name, each in found.takeovers.items()
                 ),

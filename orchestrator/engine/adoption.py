@@ -78,7 +78,7 @@ class Adoption:
             log.exception("resume_defect", saga_id=saga_id)
             self._dispatcher.count_defect(stored.saga_id)
         else:
-            log.info("saga_resumed", saga_id=saga_id, node=str(node_id), epoch=stored.epoch, seq=stored.last_seq)
+            log.debug("saga_resumed", saga_id=saga_id, node=str(node_id), epoch=stored.epoch, seq=stored.last_seq)
             self._unreadable.pop(stored.saga_id, None)
             self._dispatcher.add(run)
             self._dispatcher.feed(run, Resumed())

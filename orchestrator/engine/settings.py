@@ -18,7 +18,7 @@ class EngineSettings:
     poll_interval_s: float = 1.0
     """How often to look for dead nodes, due sagas and requests when nothing wakes the node."""
     admission: AdmissionPolicy = field(default_factory=AdmissionPolicy)
-    claim_batch_size: int = 200
+    claim_batch_size: int = 500
     max_batch_items: int = 256
     """Sagas in one commit."""
     max_batch_bytes: int = 4 * 1024 * 1024

@@ -18,6 +18,8 @@ log = structlog.get_logger(__name__)
 
 TIDY_INTERVAL_S = 30.0
 """How often sagas that no node can run are named, and requests to ended ones forgotten."""
+MAX_LOADED = 250
+"""Sagas that are loaded together: they are taken into memory in one go, while nothing else is done."""
 OWNED_INTERVAL_S = 10.0
 """How often to compare memory with the store unasked: a claim without an answer may land long after it was made."""
 
@@ -176,11 +178,13 @@ class Takeover:
             released_attributes=encode((), SagaClaimed(str(node_id), crashed=False))[1],
             crashed_attributes=encode((), SagaClaimed(str(node_id), crashed=True))[1],
         )
+        if claimed:
+            log.info("sagas_claimed", node=str(node_id), sagas=len(claimed))
         return list(claimed)
 
     async def _adopt(self, node_id: UUID, saga_ids: list[UUID]) -> None:
         unknown = [saga_id for saga_id in saga_ids if not self._host.has_run(saga_id)]
-        size = self._settings.claim_batch_size
+        size = min(self._settings.claim_batch_size, MAX_LOADED)
         for start in range(0, len(unknown), size):
             found = await self._store.load(unknown[start : start + size])
             # One that was claimed for a request would be parked again before it heard of it.

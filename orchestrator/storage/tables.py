@@ -112,12 +112,13 @@ Index("saga_due", SAGA.c.definition_id, SAGA.c.wake_at, postgresql_where=text("w
 Index("saga_live", SAGA.c.definition_id, SAGA.c.saga_id, postgresql_where=text("ended_at IS NULL"))
 # For operators. A saga that is completed is in neither, and of the third there is one entry for many pages.
 Index("saga_stuck", SAGA.c.definition_id, SAGA.c.saga_id, postgresql_where=text("state = 6"))
-Index("saga_undone", SAGA.c.saga_id, postgresql_where=text("state IN (5, 7)"))
+Index("saga_undone", SAGA.c.state, SAGA.c.saga_id, postgresql_where=text("state IN (5, 7)"))
 Index(
     "saga_ended_lately",
     SAGA.c.ended_at,
     postgresql_using="brin",
     postgresql_with={"pages_per_range": 16, "autosummarize": "on"},
+    postgresql_where=text("ended_at IS NOT NULL"),
 )
 
 SAGA_EVENT: Final = Table(

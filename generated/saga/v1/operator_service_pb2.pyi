@@ -119,7 +119,7 @@ class CountSagasResponse(_message.Message):
     sagas: _builtins.int
     """How many sagas the query selects."""
     at_least: _builtins.bool
-    """True if there may be more: it counts no further than 100,000."""
+    """True if there may be more: among ended sagas it looks at no more than the newest 10,000."""
     @_builtins.property
     def states(self) -> _containers.RepeatedCompositeFieldContainer[_operator_pb2.StateCount]:
         """Those counted, by state."""

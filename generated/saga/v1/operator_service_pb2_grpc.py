@@ -189,7 +189,8 @@ class SagaOperatorServiceServicer:
     """
 
     def SearchSagas(self, request, context):
-        """SearchSagas pages through sagas, newest first.
+        """SearchSagas pages through sagas, newest first. A page may hold fewer than were asked for, or none, and go on: a look
+        for what is rare among ended sagas takes several.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

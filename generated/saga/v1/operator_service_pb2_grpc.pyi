@@ -46,7 +46,9 @@ class SagaOperatorServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> SagaOperatorServiceAsyncStub: ...
     SearchSagas: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.SearchSagasRequest, _operator_service_pb2.SearchSagasResponse]
-    """SearchSagas pages through sagas, newest first."""
+    """SearchSagas pages through sagas, newest first. A page may hold fewer than were asked for, or none, and go on: a look
+    for what is rare among ended sagas takes several.
+    """
     CountSagas: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.CountSagasRequest, _operator_service_pb2.CountSagasResponse]
     """CountSagas counts sagas, by state and by kind of attention. It counts to a bound and says so if it reached it."""
     GetSagaDetails: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.GetSagaDetailsRequest, _operator_service_pb2.GetSagaDetailsResponse]
@@ -138,7 +140,9 @@ class SagaOperatorServiceAsyncStub(SagaOperatorServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SearchSagas: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.SearchSagasRequest, _operator_service_pb2.SearchSagasResponse]  # type: ignore[assignment]
-    """SearchSagas pages through sagas, newest first."""
+    """SearchSagas pages through sagas, newest first. A page may hold fewer than were asked for, or none, and go on: a look
+    for what is rare among ended sagas takes several.
+    """
     CountSagas: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.CountSagasRequest, _operator_service_pb2.CountSagasResponse]  # type: ignore[assignment]
     """CountSagas counts sagas, by state and by kind of attention. It counts to a bound and says so if it reached it."""
     GetSagaDetails: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.GetSagaDetailsRequest, _operator_service_pb2.GetSagaDetailsResponse]  # type: ignore[assignment]
@@ -233,7 +237,9 @@ class SagaOperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_service_pb2.SearchSagasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_service_pb2.SearchSagasResponse, _abc.Awaitable[_operator_service_pb2.SearchSagasResponse]]:
-        """SearchSagas pages through sagas, newest first."""
+        """SearchSagas pages through sagas, newest first. A page may hold fewer than were asked for, or none, and go on: a look
+        for what is rare among ended sagas takes several.
+        """
 
     @_abc_1.abstractmethod
     def CountSagas(

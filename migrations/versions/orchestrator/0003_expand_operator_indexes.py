@@ -14,10 +14,11 @@ depends_on = None
 
 STATEMENTS = (
     "CREATE INDEX CONCURRENTLY IF NOT EXISTS saga_stuck ON saga (definition_id, saga_id) WHERE state = 6",
-    "CREATE INDEX CONCURRENTLY IF NOT EXISTS saga_undone ON saga (saga_id) WHERE state IN (5, 7)",
+    "CREATE INDEX CONCURRENTLY IF NOT EXISTS saga_undone ON saga (state, saga_id) WHERE state IN (5, 7)",
+    # Partial, or it would be taken for the way to live sagas.
     """
     CREATE INDEX CONCURRENTLY IF NOT EXISTS saga_ended_lately ON saga USING brin (ended_at)
-        WITH (pages_per_range = 16, autosummarize = on)
+        WITH (pages_per_range = 16, autosummarize = on) WHERE ended_at IS NOT NULL
     """,
 )
 
