@@ -1,7 +1,6 @@
-"""Runs ``sagactl`` in this process against the stand-in of the operators' service, over real gRPC."""
+"""What ``sagactl`` is run against: the stand-in of the operators' service, and one of the generic door."""
 
 # ruff: noqa: N802  (handlers have the names of the contract)
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,23 +13,15 @@ from saga.v1 import operator_service_pb2 as pb
 from saga.v1 import saga_service_pb2 as saga_pb
 from saga.v1.operator_service_pb2_grpc import add_SagaOperatorServiceServicer_to_server
 from saga.v1.saga_service_pb2_grpc import SagaServiceServicer, add_SagaServiceServicer_to_server
-from typer.testing import CliRunner, Result
 
 from contracts.errors import Reason, RpcError
 from contracts.serving import ServingInterceptor
-from orchestrator.cli.sagactl.main import app
 from tests.fixtures.operator_service import START_S, OperatorStandIn
 
 STUCK_ID = "01900000-0000-7000-8000-000000000000"
 RUNNING_ID = "01900000-0000-7000-8000-000000000001"
 UNKNOWN_ID = "01900000-0000-7000-8000-00000000ffff"
 BULK_ID = "01900000-0000-7000-9000-000000000000"
-
-
-async def sagactl(address: str, *arguments: str, stdin: str | None = None, columns: int = 120) -> Result:
-    """One run of the command. It is no terminal; its tables are ``columns`` wide."""
-    runner = CliRunner(env={"SAGACTL_ADDRESS": address, "COLUMNS": str(columns), "NO_COLOR": "1"})
-    return await asyncio.to_thread(runner.invoke, app, list(arguments), stdin)
 
 
 class Operator(OperatorStandIn):

@@ -10,7 +10,8 @@ from saga.v1 import operator_pb2 as op
 from contracts.errors import Reason, RpcError
 from orchestrator.cli.sagactl import confirming
 from orchestrator.cli.sagactl.exits import ExitCode
-from tests.integration.sagactl.harness import BULK_ID, RUNNING_ID, STUCK_ID, UNKNOWN_ID, Operator, sagactl, serving
+from tests.fixtures.sagactl import sagactl
+from tests.integration.sagactl.harness import BULK_ID, RUNNING_ID, STUCK_ID, UNKNOWN_ID, Operator, serving
 
 WHY = ("--reason", "the card works again")
 

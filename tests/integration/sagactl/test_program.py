@@ -13,7 +13,8 @@ import pytest
 
 from orchestrator.cli.sagactl.exits import ExitCode
 from tests.fixtures.operator_service import serve_operator
-from tests.integration.sagactl.harness import Operator, sagactl, serving
+from tests.fixtures.sagactl import sagactl
+from tests.integration.sagactl.harness import Operator, serving
 
 ROOT = Path(__file__).parents[3]
 TLS = ROOT / "tests" / "integration" / "rpc" / "tls"

@@ -10,7 +10,8 @@ from saga.v1 import operator_pb2 as op
 
 from orchestrator.cli.sagactl import screen
 from tests.fixtures.operator_service import START_S
-from tests.integration.sagactl.harness import STUCK_ID, UNKNOWN_ID, Operator, sagactl, serving
+from tests.fixtures.sagactl import sagactl
+from tests.integration.sagactl.harness import STUCK_ID, UNKNOWN_ID, Operator, serving
 
 GOLDEN = Path(__file__).parent / "golden"
 COMMANDS = {

@@ -7,7 +7,8 @@ import pytest
 from saga.v1 import operator_pb2 as op
 
 from tests.fixtures.runbook import RUNBOOK, as_typed, sections
-from tests.integration.sagactl.harness import BULK_ID, STUCK_ID, Operator, sagactl, serving
+from tests.fixtures.sagactl import sagactl
+from tests.integration.sagactl.harness import BULK_ID, STUCK_ID, Operator, serving
 
 ROOT = Path(__file__).parents[3]
 COMMANDS = [words for commands in sections().values() for words in commands]

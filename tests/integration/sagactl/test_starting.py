@@ -12,7 +12,8 @@ from saga.v1 import event_pb2, saga_pb2
 from orchestrator.cli.sagactl import input_types
 from orchestrator.cli.sagactl.connection import Connection, Options
 from orchestrator.cli.sagactl.exits import CommandError, ExitCode
-from tests.integration.sagactl.harness import RUNNING_ID, Operator, Sagas, sagactl, serving
+from tests.fixtures.sagactl import sagactl
+from tests.integration.sagactl.harness import RUNNING_ID, Operator, Sagas, serving
 
 ORDER = json.dumps({"orderId": "ORD-1", "warehouseId": "BER-1", "lines": [{"sku": "TEA", "quantity": 2}]})
 
