@@ -60,6 +60,10 @@ bench: $(STAMP) ## Sagas per second, latencies and costs, next to a bare client;
 bench-quick: $(STAMP) ## The ratios that matter, next to those kept, in two minutes.
 	@python -m benchmarks.quick
 
+.PHONY: scale
+scale: $(STAMP) ## A million ended and 100,000 waiting sagas, takeover of 10,000; SOAK=60 soaks for an hour instead.
+	@PYTHONPATH=.:generated python -m benchmarks.scale $(if $(SOAK),--soak $(SOAK))
+
 .PHONY: lint
 lint: $(STAMP) ## Style of Python, protos, SQL and the Compose file; import rules.
 	ruff check .
