@@ -77,8 +77,9 @@ def test_every_package_comes_from_the_wheel(python: Path, tmp_path: Path) -> Non
     assert all(path.startswith(str(python.parents[1])) for path in paths), paths
 
 
-def test_the_command_runs(python: Path, tmp_path: Path) -> None:
+def test_the_commands_run(python: Path, tmp_path: Path) -> None:
     assert "migrate" in _run(python.parent / "orchestrator", "--help", cwd=tmp_path)
+    assert "explain" in _run(python.parent / "sagactl", "--help", cwd=tmp_path)
 
 
 def test_the_chains_of_migrations_are_there(python: Path, tmp_path: Path) -> None:
