@@ -96,3 +96,9 @@ class SagaEngine(Protocol):
         else, ``TooManyRequests`` if the saga has taken as many as it may, and :class:`TimeoutError` if nothing was
         decided in time.
         """
+
+    async def decided(self, saga_id: UUID, number: int, timeout_s: float) -> Failure | None:
+        """Waits for the answer to a request that is stored: why it was refused, or None once it was granted.
+
+        Raises :class:`TimeoutError` if nothing was decided in time.
+        """

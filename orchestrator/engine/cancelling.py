@@ -1,4 +1,4 @@
-"""Asking a saga to turn around, wherever it runs."""
+"""Asking something of a saga, wherever it runs, and waiting for the answer."""
 
 import asyncio
 from collections.abc import Callable
@@ -30,6 +30,13 @@ async def cancel(
     except SagaEnded:
         return ENDED
     wake()
+    return await decided(store, watches, saga_id, number, timeout_s)
+
+
+async def decided(
+    store: RequestStore, watches: Watches, saga_id: UUID, number: int, timeout_s: float
+) -> Failure | None:
+    """Waits for the answer to a request: why it was refused, or None. Raises :class:`TimeoutError`."""
     watch = watches.open(saga_id)
     try:
         async with asyncio.timeout(timeout_s):

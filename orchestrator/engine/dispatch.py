@@ -8,11 +8,12 @@ from uuid import UUID
 import structlog
 
 from orchestrator.core.effects import Effect, Invoke, SetTimer
-from orchestrator.core.inputs import CancelRequested, DeadlineReached, Input, TimerFired
+from orchestrator.core.inputs import CancelRequested, DeadlineReached, Input, OperatorRequested, TimerFired
 from orchestrator.core.state import SagaStatus
 from orchestrator.engine.calls import Calls
 from orchestrator.engine.clock import DatabaseClock
 from orchestrator.engine.lanes import LanePolicy
+from orchestrator.engine.operators import is_on_its_way_out, needs_claim, operator_request
 from orchestrator.engine.ports import Participants, SagaRequest
 from orchestrator.engine.run import SagaRun
 from orchestrator.engine.watches import Watches
@@ -135,6 +136,8 @@ class Dispatcher:
         if released:
             self.drop(run)
             self.forget(run.saga_id)
+            if run.is_wanted:
+                self._gates.orphaned()
         else:
             self._park_if_idle(run)
 
@@ -188,12 +191,30 @@ class Dispatcher:
             run = self.runs.get(request.saga_id)
             if run is None or request.number in run.seen_requests:
                 continue
-            run.seen_requests.add(request.number)
             if request.kind == "cancel":
+                run.seen_requests.add(request.number)
                 run.stay()
                 self.feed(run, CancelRequested(request.number))
+            elif (asked := operator_request(request, run.names)) is not None:
+                self._give_operators(run, asked)
             else:
-                log.error("request_kind_unknown", saga_id=str(request.saga_id), kind=request.kind)
+                run.seen_requests.add(request.number)
+                log.error("request_unknown", saga_id=str(request.saga_id), kind=request.kind, step=request.step)
+
+    def _give_operators(self, run: SagaRun, asked: OperatorRequested) -> None:
+        """Feeds what an operator asks for, once the saga can hear it; it is offered again until then."""
+        if run.is_new or is_on_its_way_out(run):
+            return
+        if needs_claim(run, asked):
+            if not run.is_parked and not any(step.in_flight for step in run.state.steps):
+                run.is_wanted = True
+                run.park(self._clock.now_us())
+            return
+        run.seen_requests.add(asked.number)
+        run.stay()
+        self.feed(run, asked)
+        if not run.dropped:
+            self._arm_deadline(run)  # it may go forward again
 
     def attempts_under_way(self) -> list[asyncio.Task[None]]:
         """The tasks of all attempts in flight."""
@@ -220,7 +241,10 @@ class Dispatcher:
     # ---- waiting ----
 
     def _arm_deadline(self, run: SagaRun) -> None:
-        if run.state.status is not SagaStatus.RUNNING or run.state.deadline_noted:
+        if run.deadline_timer is not None:
+            run.deadline_timer.cancel()
+        state = run.state
+        if state.status is not SagaStatus.RUNNING or state.deadline_noted or state.by_hand.paused_us:
             return
         delay_s = min(self._clock.seconds_until(run.state.deadline_us) + 0.001, LONGEST_TIMER_S)
         run.deadline_timer = asyncio.get_running_loop().call_later(delay_s, self._deadline, run)

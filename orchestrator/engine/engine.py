@@ -18,7 +18,7 @@ from orchestrator.definitions.registry import Registry
 from orchestrator.engine.admission import Admission
 from orchestrator.engine.adoption import Adoption
 from orchestrator.engine.api import Draining, OverCapacity, SagaView, Standing
-from orchestrator.engine.cancelling import cancel
+from orchestrator.engine.cancelling import cancel, decided
 from orchestrator.engine.clock import DatabaseClock
 from orchestrator.engine.dispatch import Dispatcher, Gates
 from orchestrator.engine.follow import Follower
@@ -296,6 +296,11 @@ class Engine:
             request_id=request_id,
             timeout_s=timeout_s,
         )
+
+    async def decided(self, saga_id: UUID, number: int, timeout_s: float) -> Failure | None:
+        """See :meth:`orchestrator.engine.api.SagaEngine.decided`."""
+        self._wake_takeover()
+        return await decided(self._store, self._watches, saga_id, number, timeout_s)
 
     # ---- participants ----
 

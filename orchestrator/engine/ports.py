@@ -165,11 +165,16 @@ class StoredSaga:
 
 @dataclass(frozen=True, slots=True)
 class SagaRequest:
-    """Something asked of a saga from outside, waiting for its owner to consume it."""
+    """Something asked of a saga from outside, for its owner to consume. What has a default is what operators ask."""
 
     number: int
     saga_id: UUID
     kind: str
+    expected_seq: int | None = None
+    caller: str = ""
+    reason: str = ""
+    step: str | None = None
+    response: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ from orchestrator.definitions.model import Definition
 from orchestrator.engine.journal import encode, step_names
 from orchestrator.engine.ports import Checkpoint, JournalEntry, NewSaga, RowState
 
+FOREVER_US = 1 << 62
+"""Later than any time: a saga parked until then waits for a request."""
 MAX_FAILURE_CHARS = 1000
 """Of a failure's message, in the row and in the journal: it comes from a participant and has no other bound."""
 
@@ -78,6 +80,8 @@ class SagaRun:
         """Why the store can never take the item that it refused."""
         self.started: asyncio.Future[bool] | None = None
         """Resolved once the first item of a new saga is written (True) or refused (False)."""
+        self.is_wanted = False
+        """It is let go in order to be claimed at once, under a higher epoch."""
         self.seen_requests: set[int] = set()
         """Numbers of requests that were fed already."""
         self._host = host
@@ -176,7 +180,7 @@ class SagaRun:
                 row,
                 entries,
                 release=ends or self._parked_until_us is not None,
-                wake_at_us=None if ends else self._parked_until_us,
+                wake_at_us=None if ends or self._parked_until_us == FOREVER_US else self._parked_until_us,
                 consumed_requests=consumed,
             )
         return self._in_batch
@@ -233,8 +237,10 @@ class SagaRun:
         if self._pending or self._held or self._in_batch or self.attempts or self.state.is_terminal:
             return None
         times = [step.timer_us for step in self.state.steps if step.timer_us is not None]
-        if not times or any(step.in_flight for step in self.state.steps):
+        if any(step.in_flight for step in self.state.steps):
             return None
+        if not times:
+            return FOREVER_US if self.state.by_hand.paused_us else None
         if self.state.status is SagaStatus.RUNNING and not self.state.deadline_noted:
             times.append(self.state.deadline_us)
         return min(times)

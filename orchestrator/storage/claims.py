@@ -116,12 +116,17 @@ SELECT
         WHERE r.consumed_seq IS NULL
             AND s.owner IS NULL AND s.ended_at IS NULL AND s.definition_id = ANY ($2::integer[])
     ) AS is_claimable,
-    mine.numbers, mine.saga_ids, mine.kinds
+    mine.numbers, mine.saga_ids, mine.kinds, mine.expected_seqs, mine.callers, mine.reasons, mine.steps, mine.responses
 FROM (
     SELECT
         array_agg(r.number ORDER BY r.number) AS numbers,
         array_agg(r.saga_id ORDER BY r.number) AS saga_ids,
-        array_agg(r.kind ORDER BY r.number) AS kinds
+        array_agg(r.kind ORDER BY r.number) AS kinds,
+        array_agg(r.expected_seq ORDER BY r.number) AS expected_seqs,
+        array_agg(CASE WHEN r.expected_seq IS NULL THEN '' ELSE r.caller END ORDER BY r.number) AS callers,
+        array_agg(coalesce(r.reason, '') ORDER BY r.number) AS reasons,
+        array_agg(r.step ORDER BY r.number) AS steps,
+        array_agg(r.response ORDER BY r.number) AS responses
     FROM saga_request r JOIN saga s USING (saga_id) WHERE r.consumed_seq IS NULL AND s.owner = $1
 ) AS mine
 """
@@ -161,5 +166,6 @@ class Claims(Connected):
         async with self._connections.pooled("looking for something to do") as connection:
             row = await connection.fetchrow(LOOK, node_id, definition_ids)
         assert row is not None, "the statement always yields one row"
-        waiting = zip(row["numbers"] or (), row["saga_ids"] or (), row["kinds"] or (), strict=True)
-        return Sight(row["has_died"], row["is_claimable"], tuple(SagaRequest(*each) for each in waiting))
+        has_died, is_claimable, *columns = row
+        waiting = zip(*(column or () for column in columns), strict=True)
+        return Sight(has_died, is_claimable, tuple(SagaRequest(*each) for each in waiting))

@@ -57,7 +57,9 @@ SELECT
 
 # saga_request_waiting, then saga_pkey.
 PENDING: Final = """
-    SELECT r.number, r.saga_id, r.kind FROM saga_request r JOIN saga s USING (saga_id)
+    SELECT r.number, r.saga_id, r.kind, r.expected_seq,
+        CASE WHEN r.expected_seq IS NULL THEN '' ELSE r.caller END, coalesce(r.reason, ''), r.step, r.response
+    FROM saga_request r JOIN saga s USING (saga_id)
     WHERE r.consumed_seq IS NULL AND s.owner = $1
     ORDER BY r.number
 """
@@ -110,7 +112,7 @@ class Requests(Connected):
         """See ``RequestStore.pending_requests``."""
         async with self._connections.pooled("reading requests") as connection:
             rows = await connection.fetch(PENDING, node_id)
-        return [SagaRequest(row["number"], row["saga_id"], row["kind"]) for row in rows]
+        return [SagaRequest(*row) for row in rows]
 
     async def request_outcome(self, saga_id: UUID, number: int) -> StoredEntry | None:
         """See ``RequestStore.request_outcome``."""
