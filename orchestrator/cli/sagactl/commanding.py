@@ -8,8 +8,9 @@ from typing import Any, Final, TypeVar, cast, get_type_hints
 
 import typer
 
-from orchestrator.cli.sagactl.connection import Connection, Options
+from orchestrator.cli.sagactl.connection import Connection
 from orchestrator.cli.sagactl.exits import CommandError, ExitCode
+from orchestrator.cli.sagactl.options import Options
 from orchestrator.cli.sagactl.screen import Screen
 
 OUTPUTS: Final = ("table", "json")

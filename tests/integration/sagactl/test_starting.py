@@ -10,8 +10,9 @@ from orders.v1.orders_pb2 import PlaceOrderRequest
 from saga.v1 import event_pb2, saga_pb2
 
 from orchestrator.cli.sagactl import input_types
-from orchestrator.cli.sagactl.connection import Connection, Options
+from orchestrator.cli.sagactl.connection import Connection
 from orchestrator.cli.sagactl.exits import CommandError, ExitCode
+from orchestrator.cli.sagactl.options import Options
 from tests.fixtures.sagactl import sagactl
 from tests.integration.sagactl.harness import RUNNING_ID, Operator, Sagas, serving
 

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from saga.v1 import operator_pb2 as op
 from saga.v1 import operator_service_pb2 as pb
 
@@ -25,6 +27,12 @@ from orchestrator.cli.sagactl.harmless import MAX_CHARS, MAX_PAYLOAD_CHARS, harm
 )
 def test_what_is_not_plainly_visible_is_written_as_an_escape(text: str, shown: str) -> None:
     assert plain(text) == shown
+
+
+@given(st.text())
+def test_whatever_comes_is_one_printable_line(text: str) -> None:
+    assert plain(text).isprintable()
+    assert all(line.isprintable() for line in laid_out(text).split("\n"))
 
 
 def test_a_huge_text_is_cut_off_and_says_so() -> None:
