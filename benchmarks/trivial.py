@@ -1,8 +1,9 @@
 """Participants that answer from memory at once: what is left to measure is the caller. Run as a process of its own.
 
-They count what they answered, and tell through the report methods of the contracts. No barrier and no validation: a
-repeated call counts twice, which the benchmark would notice. Shipping refuses an order to a country that it does not
-serve, with a barrier's proof that nothing happened. ``--unavailable-every N`` answers each N-th call UNAVAILABLE.
+They count what they did, and tell through the report methods of the contracts. No barrier and no validation, but a call
+that is repeated under its idempotency key is answered as the first time and not counted again. Shipping refuses an
+order to a country that it does not serve, with a barrier's proof that nothing happened. ``--unavailable-every N``
+answers each N-th call UNAVAILABLE.
 """
 
 import argparse
@@ -42,12 +43,13 @@ from shipping.v1.shipping_saga import ShippingService
 
 from benchmarks.orders import NOT_SERVED
 from contracts.errors import RpcError, to_trailers
-from contracts.metadata import VERDICT, VERDICT_STORED
+from contracts.metadata import IDEMPOTENCY_KEY, VERDICT, VERDICT_STORED
 from contracts.method import Method
 
 Handler: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
 
 STOP_GRACE_S: Final = 1.0
+MAX_ANSWERS: Final = 20_000
 
 _REFUSAL: Final = RpcError(
     grpc.StatusCode.FAILED_PRECONDITION,
@@ -59,6 +61,8 @@ _REFUSAL: Final = RpcError(
 _REFUSAL_TRAILERS: Final = to_trailers(_REFUSAL)
 
 _calls: Final = Counter[str]()
+_answers: Final[dict[str, Any]] = {}
+"""By idempotency key, the oldest first."""
 
 
 def _id(kind: str) -> str:
@@ -162,6 +166,22 @@ _REPORTS: Final[tuple[tuple[Method[Any, Any], Handler], ...]] = (
 )
 
 
+def _remembering(handler: Handler) -> Handler:
+    """Answers a key that it knows with the answer that it had: whoever repeats a call after a crash must be able to."""
+
+    async def handle(request: Any, context: Any) -> Any:
+        key = next((value for name, value in context.invocation_metadata() if name == IDEMPOTENCY_KEY), None)
+        if key is None:
+            return await handler(request, context)
+        if key not in _answers:
+            _answers[key] = await handler(request, context)
+            if len(_answers) > MAX_ANSWERS:
+                del _answers[next(iter(_answers))]
+        return _answers[key]
+
+    return handle
+
+
 def _sometimes_unavailable(every: int, handler: Handler) -> Handler:
     """Refuses each ``every``-th call, over all methods, before anything happens."""
 
@@ -177,8 +197,11 @@ def _sometimes_unavailable(every: int, handler: Handler) -> Handler:
 def _rpc_handlers(unavailable_every: int) -> list[grpc.GenericRpcHandler]:
     services: dict[str, dict[str, Any]] = {}
     for method, handler in (*_HANDLERS, *_REPORTS):
-        is_report = (method, handler) in _REPORTS
-        chosen = handler if is_report or not unavailable_every else _sometimes_unavailable(unavailable_every, handler)
+        chosen = handler
+        if (method, handler) in _HANDLERS:
+            chosen = _remembering(handler)
+            if unavailable_every:
+                chosen = _sometimes_unavailable(unavailable_every, chosen)
         services.setdefault(method.service, {})[method.name] = grpc.unary_unary_rpc_method_handler(
             chosen, method.request.FromString, method.response.SerializeToString
         )

@@ -33,7 +33,7 @@ from benchmarks.load import Task
 from contracts.metadata import PHASE_ACTION, PHASE_COMPENSATION
 
 POOL_SIZE: Final = 32
-"""Chosen by trying 8, 16, 32, 64 and 128 with 64 and 512 in flight."""
+"""Chosen by trying 8, 16, 32 and 64 with 64 in flight."""
 
 _METADATA: Final = MetaData()
 SAGAS: Final = Table(

@@ -14,11 +14,11 @@ from benchmarks.processes import POLL_S, START_TIMEOUT_S, TO_LOG, Program, free_
 from benchmarks.scenarios import Contender
 
 SETTINGS: Final = {
-    "default-num-partitions": 4,
+    "default-num-partitions": 1,
     "bifrost.default-provider": '"local"',
 }
 """What differs from the server's defaults, chosen by trying: the log of a server that stands alone is written without
-the protocol of a replicated one, with the WAL synced all the same, and few partitions suit few cores."""
+the protocol of a replicated one, with the WAL synced all the same, and one partition suits few cores."""
 
 REGISTER_TIMEOUT_S: Final = 10.0
 
