@@ -27,6 +27,8 @@ from benchmarks.scenarios import Contender
 TASK_VARIABLE: Final = "BENCHMARK_TASK"
 MAX_WARM_UP_S: Final = 45.0
 MAX_WINDOW_S: Final = 45.0
+COUNTERS_S: Final = 0.3
+"""How long the load goes on after the window, while the counters are read: a backend that ends takes its own along."""
 PEER_CLIENTS: Final = {
     Contender.HAND_WRITTEN: "benchmarks.peers.hand_written.client",
     Contender.DBOS: "benchmarks.peers.dbos.client",
@@ -145,8 +147,9 @@ async def generate(task: Task) -> None:
             begun, cpu_s = time.perf_counter(), _cpu_s()
             await loop.measured(task.seconds, task.in_flight)
             window = _window(loop.latencies_s, time.perf_counter() - begun, _cpu_s() - cpu_s)
-            loop.stop()
             _say("measured", **asdict(window))
+            await asyncio.sleep(COUNTERS_S)
+            loop.stop()
         _say("ended", completed=loop.completed, refused=loop.refused)
 
 
