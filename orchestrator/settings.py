@@ -129,7 +129,7 @@ class Settings(BaseSettings):
     max_sagas: int = Field(default=20_000, ge=1, le=1_000_000)
     max_sagas_per_caller: int = Field(default=10_000, ge=1, le=1_000_000)
     min_sagas: int = Field(default=64, ge=1, le=1_000_000)
-    target_delay_s: float = Field(default=0.1, gt=0, le=60)
+    target_delay_s: float = Field(default=0.4, gt=0, le=60)
     max_batch_items: int = Field(default=256, ge=1, le=5000)
     park_after_s: float = Field(default=30.0, gt=0, le=DAY_S)
     max_calls_per_participant: int = Field(default=128, ge=1, le=100_000)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 SAMPLES: Final = 4
 """Delays that are looked at: the least of them is what stands for longer than a moment."""
-FULL: Final = 4.0
+FULL: Final = 3.0
 """From this many times the target on every start is turned away; between that and the target a share of them."""
 SHARE: Final = 0.75
 """Of the sagas in memory: neither starts nor takeovers may fill more, so that neither has to wait for the other."""
@@ -35,7 +35,7 @@ class AdmissionPolicy:
     """Sagas in memory that one caller started here."""
     min_sagas: int = 64
     """Sagas in memory up to which none is turned away for a delay: with fewer the node would only idle."""
-    target_delay_s: float = 0.1
+    target_delay_s: float = 0.4
     """How far the node may lag behind before it turns starts away."""
 
 

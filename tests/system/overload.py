@@ -22,14 +22,17 @@ from orchestrator.local.health import wait_until_serving
 from orchestrator.local.postgres import EmbeddedPostgres
 from orchestrator.local.processes import Child
 from orchestrator.local.stack import SERVICES
-from tests.system.open_loop import Callers, Load
+from tests.system.open_loop import Callers, Load, Manners, quantile
 
 START_TIMEOUT_S: Final = 60.0
 STOP_TIMEOUT_S: Final = 20.0
 IN_FLIGHT: Final = 64
 PEAK_S: Final = 5.0
 BURST: Final = 5000
+CROWD: Final = 512
+"""Callers in a closed loop that a node should serve without turning any away."""
 BURST_TIMEOUT_S: Final = 15.0
+PHASES: Final = [*Manners, "crowd", "burst"]
 
 
 @asynccontextmanager
@@ -60,40 +63,47 @@ async def _child(
     return await child.start(START_TIMEOUT_S)
 
 
-async def measure(directory: Path, seconds: float, phases: set[str]) -> dict[str, Any]:
+async def measure(directory: Path, seconds: float, phases: list[str]) -> dict[str, Any]:
     """Everything, as numbers: rates per second, times in seconds, memory in MiB."""
     async with running(directory) as node:
         callers = Callers(str(node.announcement["address"]))
+
+        async def rate(seconds: float, in_flight: int = IN_FLIGHT) -> float:
+            return (await callers.closed_loop(in_flight, seconds)).ends["ok"] / seconds
+
         try:
-            await callers.closed_loop(IN_FLIGHT, PEAK_S / 2)
-            found: dict[str, Any] = {"peak": await callers.closed_loop(IN_FLIGHT, PEAK_S), "rss_before": _rss(node)}
-            for name, honours in (("honours", True), ("ignores", False)):
-                if name in phases:
-                    load, goodput = await callers.open_loop(2 * found["peak"], seconds, honours=honours)
-                    found[name] = told(load, goodput) | {"rss": _rss(node)}
-                    found[name]["share"] = goodput / found["peak"]
-                    found[name]["after"] = await callers.closed_loop(IN_FLIGHT, PEAK_S / 2)
-            if "burst" in phases:
-                found["burst"] = told(await callers.burst(BURST, timeout_s=BURST_TIMEOUT_S), 0) | {"rss": _rss(node)}
-            found["after"] = await callers.closed_loop(IN_FLIGHT, PEAK_S)
+            await rate(PEAK_S / 2)
+            found: dict[str, Any] = {"peak": await rate(PEAK_S), "rss_before": _rss(node)}
+            for name in phases:
+                before = await rate(PEAK_S)  # others use the machine, too
+                if name == "burst":
+                    load = await callers.burst(BURST, BURST_TIMEOUT_S)
+                elif name == "crowd":
+                    load = await callers.closed_loop(CROWD, seconds)
+                else:
+                    load = await callers.open_loop(2 * before, seconds, Manners(name))
+                found[name] = told(load) | {"rss": _rss(node), "before": before, "after": await rate(PEAK_S / 2)}
+                found[name]["share"] = found[name]["goodput"] / ((before + found[name]["after"]) / 2)
+            found["after"] = await rate(PEAK_S)
             found["rss_after"] = _rss(node)
         finally:
             await callers.close()
     return found
 
 
-def told(load: Load, goodput: float) -> dict[str, Any]:
+def told(load: Load) -> dict[str, Any]:
     """The numbers of a phase."""
     return {
-        "goodput": goodput,
+        "goodput": (load.in_time or load.ends["ok"]) / (load.seconds or 1.0),
         "ends": dict(load.ends),
-        "refusals": load.refusals,
-        "p50": load.p(0.5, load.latencies_s),
-        "p99": load.p(0.99, load.latencies_s),
-        "refused_p50": load.p(0.5, load.refused_in_s),
-        "refused_p99": load.p(0.99, load.refused_in_s),
-        "delay_p50": load.p(0.5, load.delays_s),
-        "delay_max": load.p(1.0, load.delays_s),
+        "calls": load.calls,
+        "refusals": len(load.refused_in_s),
+        "p50": quantile(0.5, load.latencies_s),
+        "p99": quantile(0.99, load.latencies_s),
+        "refused_p50": quantile(0.5, load.refused_in_s),
+        "refused_p99": quantile(0.99, load.refused_in_s),
+        "delay_p50": quantile(0.5, load.delays_s),
+        "delay_max": quantile(1.0, load.delays_s),
     }
 
 
@@ -105,10 +115,10 @@ def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m tests.system.overload", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each open loop (default: 60)")
-    parser.add_argument("--phases", nargs="+", default=["honours", "ignores", "burst"])
+    parser.add_argument("--phases", nargs="+", default=["honours", "ignores", "burst"], choices=PHASES)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="overload-") as directory:
-        found = uvloop.run(measure(Path(directory), arguments.seconds, set(arguments.phases)))
+        found = uvloop.run(measure(Path(directory), arguments.seconds, arguments.phases))
     sys.stdout.write(json.dumps(found) + "\n")
 
 

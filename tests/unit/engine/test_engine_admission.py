@@ -42,7 +42,7 @@ def start(admission: Admission, caller: str = "a", times: int = 1) -> list[UUID]
 
 
 @pytest.mark.parametrize(
-    ("delay_s", "turned_away"), [(0.0, 0), (0.1, 0), (0.175, 25), (0.25, 50), (0.4, 100), (9.0, 100)]
+    ("delay_s", "turned_away"), [(0.0, 0), (0.1, 0), (0.15, 25), (0.2, 50), (0.3, 100), (9.0, 100)]
 )
 def test_the_share_that_is_turned_away_grows_with_the_delay(delay_s: float, turned_away: int) -> None:
     late = lagging(delay_s)
@@ -50,7 +50,7 @@ def test_the_share_that_is_turned_away_grows_with_the_delay(delay_s: float, turn
 
 
 def test_turning_away_is_spread_evenly() -> None:
-    late = lagging(0.2501)
+    late = lagging(0.2001)
     assert [late.shed(MANY) for _ in range(6)] == [False, True] * 3
 
 

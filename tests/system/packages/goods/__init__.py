@@ -1,0 +1,1 @@
+"""A user's package with a saga that needs no shipping."""
