@@ -2,7 +2,8 @@
 
 import itertools
 from collections.abc import AsyncIterator, Mapping
-from typing import Any, cast
+from contextlib import asynccontextmanager
+from typing import Any, Final, cast
 from uuid import UUID
 
 import pytest
@@ -15,6 +16,8 @@ from tests.fixtures.postgres import DatabaseFactory, connect
 from tests.integration.storage.sagas import NOW_US, World
 from tests.simulation.database import Database
 from tests.simulation.store import DirectLink, SimulatedStore
+
+DEFINITIONS: Final = [("place-order", 1, b"digest")]
 
 
 class SimulatedWorld(World):
@@ -61,16 +64,31 @@ class SimulatedWorld(World):
 @pytest.fixture(params=["postgres", "simulated"])
 async def world(request: pytest.FixtureRequest, fresh_database: DatabaseFactory) -> AsyncIterator[World]:
     """An open store with the definition ``place-order`` v1."""
-    definitions = [("place-order", 1, b"digest")]
     if request.param == "simulated":
-        world: World = SimulatedWorld()
-        world.definition_id = (await world.store.register_definitions(definitions))["place-order", 1]
-        yield world
+        yield await simulated()
         return
-    url = await fresh_database("orchestrator")
+    async with on_postgres(await fresh_database("orchestrator")) as world:
+        yield world
+
+
+@pytest.fixture
+async def worlds(fresh_database: DatabaseFactory) -> AsyncIterator[tuple[World, World]]:
+    """PostgreSQL, and the store in its place, for what is done to both."""
+    async with on_postgres(await fresh_database("orchestrator")) as world:
+        yield world, await simulated()
+
+
+async def simulated() -> World:
+    world = SimulatedWorld()
+    world.definition_id = (await world.store.register_definitions(DEFINITIONS))["place-order", 1]
+    return world
+
+
+@asynccontextmanager
+async def on_postgres(url: str) -> AsyncIterator[World]:
     db = await connect(url)
     async with PostgresStore(StorageSettings(url, pool_size=4)) as store:
         world = World(url, store, db)
-        world.definition_id = (await store.register_definitions(definitions))["place-order", 1]
+        world.definition_id = (await store.register_definitions(DEFINITIONS))["place-order", 1]
         yield world
     await db.close()
