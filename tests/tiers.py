@@ -9,7 +9,7 @@ TIERS: Final = {
     # Python packages only, minutes.
     "test": ("unit", "property", "simulation", "conformance", "integration"),
     # Whole processes killed, stopped and cut off; what needs system packages belongs here too.
-    "test-system": ("system",),
+    "test-system": ("system", "console"),
     # Faults of every class, and defects planted in the children; needs strace and libfaketime, and root for two.
     "test-chaos": ("chaos",),
 }
