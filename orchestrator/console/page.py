@@ -15,6 +15,11 @@ from orchestrator.console.problems import Problem
 from orchestrator.console.settings import ConsoleSettings
 
 HERE: Final = Path(__file__).parent
+NEVER: Final = 0
+OFTEN: Final = 1
+"""One saga, one bulk: reads by a key."""
+SELDOM: Final = 3
+"""Lists, counts and overviews: they cost the database more."""
 NAVIGATION: Final = (
     ("/", "Overview"),
     ("/sagas", "Sagas"),
@@ -53,16 +58,16 @@ class Console:
     templates: Environment
 
     def render(self, request: Request, template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-        """The page. ``live`` among the values: whether it looks again by itself."""
+        """The page. ``live`` among the values: after how many refresh intervals it looks again; 0 is never."""
         path = request.url.path
         here = next((link for link, _ in reversed(NAVIGATION) if path == link or path.startswith(f"{link}/")), "")
         query = request.url.query
+        live = values.setdefault("live", NEVER)
         shared: dict[str, Any] = {
-            "live": False,
             "problem": None,
             "here": here,
             "self_address": f"{path}?{query}" if query else path,
-            "refresh_ms": round(self.settings.refresh_s * 1000),
+            "refresh_ms": round(self.settings.refresh_s * 1000 * (live or OFTEN)),
         }
         html = self.templates.get_template(template).render(shared | values)
         return HTMLResponse(html, status)

@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.console.forms import Fields, address_fields
-from orchestrator.console.page import console_of
+from orchestrator.console.page import NEVER, SELDOM, console_of
 from orchestrator.console.problems import ApiError, Problem
 from orchestrator.console.queries import address
 from orchestrator.console.times import parse_time
@@ -48,7 +48,7 @@ async def audit(request: Request) -> Response:
     return console.render(
         request,
         "audit.html",
-        live=not token,
+        live=NEVER if token else SELDOM,
         rows=[audit_row(entry, console.now()) for entry in answer.entries],
         chosen=dict(chosen),
         actions=[(name, action_name(value)) for name, value in ACTIONS.items()],

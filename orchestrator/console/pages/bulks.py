@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.console.forms import Fields, address_fields, form_fields
-from orchestrator.console.page import console_of, see_other
+from orchestrator.console.page import NEVER, OFTEN, SELDOM, console_of, see_other
 from orchestrator.console.pages.act import ABOUT, DRY_RUN_REASON, MAX_REASON, read_action
 from orchestrator.console.pages.confirm import confirmed, show_confirmation
 from orchestrator.console.problems import ApiError, Problem
@@ -82,7 +82,7 @@ async def bulks(request: Request) -> Response:
     return console.render(
         request,
         "bulks.html",
-        live=not token,
+        live=NEVER if token else SELDOM,
         bulks=[bulk_view(bulk, now_s) for bulk in answer.bulks],
         next_address=address([("page", answer.next_page_token)]),
     )
@@ -156,7 +156,7 @@ async def bulk(request: Request) -> Response:
     return console.render(
         request,
         "bulk.html",
-        live=answer.bulk.state == op.BULK_STATE_RUNNING,
+        live=OFTEN if answer.bulk.state == op.BULK_STATE_RUNNING else NEVER,
         bulk=bulk_view(answer.bulk, now_s),
         members=[member_row(member, now_s) for member in members.members],
         outcome=outcome,

@@ -5,7 +5,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.console.forms import Fields, address_fields
-from orchestrator.console.page import console_of
+from orchestrator.console.page import OFTEN, console_of
 from orchestrator.console.pages.confirm import confirmed, show_confirmation
 from orchestrator.console.problems import Problem
 from orchestrator.console.views.cluster import definition_row, node_row, participant_row
@@ -18,7 +18,7 @@ async def participants(request: Request) -> Response:
     console = console_of(request)
     answer = await console.api.read(console.api.stub.ListParticipants, pb.ListParticipantsRequest())
     rows = [participant_row(each, console.now()) for each in answer.participants]
-    return console.render(request, "participants.html", live=True, rows=rows, node_id=answer.node_id)
+    return console.render(request, "participants.html", live=OFTEN, rows=rows, node_id=answer.node_id)
 
 
 async def ask_hold(request: Request) -> Response:
@@ -68,7 +68,7 @@ async def nodes(request: Request) -> Response:
     console = console_of(request)
     answer = await console.api.read(console.api.stub.ListNodes, pb.ListNodesRequest())
     return console.render(
-        request, "nodes.html", live=True, rows=[node_row(each, console.now()) for each in answer.nodes]
+        request, "nodes.html", live=OFTEN, rows=[node_row(each, console.now()) for each in answer.nodes]
     )
 
 
@@ -103,4 +103,4 @@ async def definitions(request: Request) -> Response:
     console = console_of(request)
     answer = await console.api.read(console.api.stub.ListDefinitions, pb.ListDefinitionsRequest())
     rows = [definition_row(each, console.now()) for each in answer.definitions]
-    return console.render(request, "definitions.html", live=True, rows=rows)
+    return console.render(request, "definitions.html", live=OFTEN, rows=rows)

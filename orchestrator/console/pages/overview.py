@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.console.forms import address_fields
-from orchestrator.console.page import console_of
+from orchestrator.console.page import SELDOM, console_of
 from orchestrator.console.views.overview import overview_view
 
 WINDOWS: Final = {"1h": 3600, "3h": 3 * 3600, "6h": 6 * 3600, "24h": 24 * 3600}
@@ -26,7 +26,7 @@ async def overview(request: Request) -> Response:
     return console.render(
         request,
         "overview.html",
-        live=True,
+        live=SELDOM,
         view=overview_view(answer, console.now()),
         windows=WINDOWS,
         window=window,

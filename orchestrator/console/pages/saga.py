@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.console.forms import address_fields
-from orchestrator.console.page import console_of
+from orchestrator.console.page import NEVER, OFTEN, console_of
 from orchestrator.console.views.saga import explanation_view, saga_page
 
 
@@ -25,7 +25,7 @@ async def saga(request: Request) -> Response:
     return console.render(
         request,
         "saga.html",
-        live=not page.head.ended,
+        live=NEVER if page.head.ended else OFTEN,
         page=page,
         head=page.head,
         explanation=explanation_view(explained.explanation, saga_id, now_s),

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orchestrator.console.forms import address_fields
-from orchestrator.console.page import console_of, see_other
+from orchestrator.console.page import NEVER, SELDOM, console_of, see_other
 from orchestrator.console.problems import ApiError
 from orchestrator.console.queries import address, read_search
 from orchestrator.console.views.rows import group_row, saga_row
@@ -36,7 +36,7 @@ async def sagas(request: Request) -> Response:
     return console.render(
         request,
         "sagas.html",
-        live=not token,
+        live=NEVER if token else SELDOM,
         search=search,
         rows=[saga_row(each, now_s) for each in listed.sagas],
         next_address=address((*search.fields, ("page", listed.next_page_token))) if listed.next_page_token else "",

@@ -1,5 +1,6 @@
 """One saga: where it stands, why, its graph, its attempts, its journal, its messages, what operators asked for."""
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -41,6 +42,8 @@ from orchestrator.console.words import (
 
 MAX_JSON: Final = 40_000
 """Characters of a payload on the page."""
+MAX_EVENTS: Final = 300
+"""Events of the journal on the page, the newest."""
 ENDED: Final = frozenset({saga_pb2.SAGA_STATE_COMPLETED, saga_pb2.SAGA_STATE_COMPENSATED, saga_pb2.SAGA_STATE_RESOLVED})
 _WORD_STARTS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
@@ -187,6 +190,7 @@ class SagaPage:
     down: Drawing
     timeline: Timeline
     events: tuple[EventRow, ...]
+    all_events: int
     payloads: tuple[PayloadView, ...]
     audit: tuple[AuditRow, ...]
 
@@ -206,7 +210,8 @@ def saga_page(details: op.SagaDetails, now_s: float) -> SagaPage:
         across=lay_out(graph),
         down=lay_out(graph, downwards=True),
         timeline=_timeline(details, now_s),
-        events=tuple(_event_row(event, now_s) for event in reversed(details.events)),
+        events=tuple(_event_row(event, now_s) for event in details.events[: -MAX_EVENTS - 1 : -1]),
+        all_events=len(details.events),
         payloads=_payloads(details),
         audit=tuple(audit_row(entry, now_s) for entry in details.audit),
     )
@@ -375,4 +380,15 @@ def _payload(title: str, payload: op.Payload) -> PayloadView:
     notes = [shown(payload.problem, 600)] if payload.problem else []
     if payload.truncated:
         notes.append("cut off for its size: this is no complete JSON")
-    return PayloadView(title, shown(payload.type, 200), shown(payload.json, MAX_JSON, lines=True), "; ".join(notes))
+    text = shown(_laid_out(payload.json), MAX_JSON, lines=True)
+    return PayloadView(title, shown(payload.type, 200), text, "; ".join(notes))
+
+
+def _laid_out(text: str) -> str:
+    """JSON with a line for each field; anything else as it is."""
+    if len(text) > MAX_JSON:
+        return text
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text

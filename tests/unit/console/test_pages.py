@@ -2,15 +2,18 @@
 
 import re
 import time
+from typing import Any
 
 import grpc
 import httpx
 import pytest
 from saga.v1 import operator_pb2 as op
 
+from contracts.errors import Reason, RpcError
 from orchestrator.console.app import create_app
 from orchestrator.console.settings import ConsoleSettings
 from tests.console.scenery import HOSTILE, HOSTILE_ID, PAYMENT, RUNNING_ID, STUCK_ID
+from tests.console.standin import FullStandIn
 from tests.unit.console.conftest import TEMPLATES, Browser
 
 EVERY_PAGE = (
@@ -35,7 +38,7 @@ MAX_PAGE_S = 0.1
 
 
 def _field(page: str, name: str) -> str:
-    found = re.search(rf'name="{name}" value="([^"]*)"', page)
+    found = re.search(rf'name="{name}"[^>]* value="([^"]*)"', page)
     assert found, name
     return found[1]
 
@@ -227,3 +230,29 @@ async def test_a_node_that_is_away_is_told_in_words() -> None:
     assert answer.status_code == 503
     assert "The node does not answer." in answer.text
     assert HOSTILE not in answer.text
+
+
+async def test_an_outcome_that_is_pending_is_asked_for_again_under_the_same_id(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    form = await _form(browser)
+    act, asked = FullStandIn._act, []
+
+    def slow(self: FullStandIn, request: Any, action: Any, after: Any) -> Any:
+        answer = act(self, request, action, after)
+        if not request.validate_only:
+            asked.append(request.request_id)
+            if len(asked) == 1:  # stored, and its answer is late
+                text = "not decided in time; repeat the request"
+                raise RpcError(grpc.StatusCode.DEADLINE_EXCEEDED, Reason.OUTCOME_PENDING, text)
+        return answer
+
+    monkeypatch.setattr(FullStandIn, "_act", slow)
+    page = await browser.post(f"/sagas/{STUCK_ID}/act", form)
+    assert page.status_code == 504
+    assert "It is stored, and not decided yet." in page.text
+    again = {name: _field(page.text, name) for name in ("action", "step", "version", "request_id", "reason")}
+    assert {**again, "do": "act"} == form
+    assert (await browser.post(f"/sagas/{STUCK_ID}/act", {**again, "do": "act"})).status_code == 303
+    assert len(set(asked)) == 1
+    assert len(browser.service.audit) == 1

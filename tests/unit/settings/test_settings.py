@@ -27,6 +27,8 @@ WRONG = [
     ("PARTICIPANTS", '{"a.B": [{"address": "h:1", "tls": {"cert_file": "/none"}}]}', "cert_file and key_file go"),
     ("LISTEN_ADDRESS", "7233", "LISTEN_ADDRESS: '7233' is no address to listen on"),
     ("LISTEN_ADDRESS", "0.0.0.0:7233", "ORCHESTRATOR_ALLOW_INSECURE=true"),
+    ("CONSOLE_ADDRESS", "0.0.0.0:7280", "CONSOLE_ADDRESS: other machines reach 0.0.0.0:7280"),
+    ("CONSOLE_ADDRESS", "unix:/run/console", "CONSOLE_ADDRESS: browsers reach no Unix socket"),
     ("PARK_AFTER_S", "inf", "PARK_AFTER_S: "),
     ("LEASE_TTL_S", "nan", "LEASE_TTL_S: "),
     ("BREAKER_OPEN_S", "31", "BREAKER_MAX_OPEN_S must be at least ORCHESTRATOR_BREAKER_OPEN_S"),

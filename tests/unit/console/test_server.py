@@ -1,0 +1,57 @@
+"""The console as the node serves it."""
+
+import httpx
+import pytest
+
+from orchestrator.console.addresses import ConsoleAddressError, own_address
+from orchestrator.console.server import ConsoleServer
+from orchestrator.console.settings import ConsoleSettings
+from tests.console.standin import FullStandIn
+from tests.fixtures.operator_service import serve_operator
+
+LOOPBACK = "127.0.0.1:0"
+
+
+async def test_it_serves_what_the_node_answers_and_stops_twice() -> None:
+    async with serve_operator(FullStandIn()) as address:
+        server = ConsoleServer(LOOPBACK, ConsoleSettings())
+        url = await server.start(address)
+        async with httpx.AsyncClient(base_url=url) as client:
+            page = await client.get("/")
+            script = await client.get("/static/vendor/htmx.min.js")
+        await server.stop()
+        await server.stop()
+    assert (page.status_code, script.status_code) == (200, 200)
+    assert "Needs attention" in page.text
+    assert "server" not in page.headers
+    async with httpx.AsyncClient() as client:
+        with pytest.raises(httpx.ConnectError):
+            await client.get(url)
+
+
+async def test_a_port_that_is_taken_is_named() -> None:
+    first, second = ConsoleServer(LOOPBACK, ConsoleSettings()), None
+    url = await first.start("127.0.0.1:1")
+    try:
+        address = url.removeprefix("http://").rstrip("/")
+        second = ConsoleServer(address, ConsoleSettings())
+        with pytest.raises(ConsoleAddressError, match=f"cannot listen on {address}"):
+            await second.start("127.0.0.1:1")
+        await second.stop()
+    finally:
+        await first.stop()
+
+
+@pytest.mark.parametrize(
+    ("listens", "port", "reached"),
+    [
+        ("127.0.0.1:0", 7233, "127.0.0.1:7233"),
+        ("0.0.0.0:7233", 7233, "127.0.0.1:7233"),
+        ("[::]:7233", 7233, "[::1]:7233"),
+        ("10.0.0.7:7233", 7233, "10.0.0.7:7233"),
+        ("127.0.0.1:7233", 0, "127.0.0.1:7233"),
+        ("unix:/run/node.sock", 0, "unix:/run/node.sock"),
+    ],
+)
+def test_a_node_reaches_itself(listens: str, port: int, reached: str) -> None:
+    assert own_address(listens, port) == reached
