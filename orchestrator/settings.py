@@ -136,7 +136,7 @@ class Settings(BaseSettings):
     max_queued_per_participant: int = Field(default=256, ge=1, le=1_000_000)
     breaker_window_s: float = Field(default=10.0, gt=0, le=DAY_S)
     breaker_min_calls: int = Field(default=20, ge=1, le=1_000_000)
-    breaker_failure_share: float = Field(default=0.5, gt=0, le=1)
+    breaker_failure_share: float = Field(default=0.8, gt=0, le=1)
     breaker_open_s: float = Field(default=2.0, gt=0, le=DAY_S)
     breaker_max_open_s: float = Field(default=30.0, gt=0, le=DAY_S)
     blocked_retry_s: float = Field(default=15.0, gt=0, le=DAY_S)

@@ -28,12 +28,13 @@ class BreakerPolicy:
     min_calls: int = 20
     """Calls that must have ended within the window before it is judged: with fewer there is nobody to protect, and the
     steps' own retry budgets rule."""
-    failure_share: float = 0.5
+    failure_share: float = 0.8
+    """A participant that still answers one call in three does its work: there the steps' own retries serve better."""
     open_s: float = 2.0
-    """The first time; doubled by each probe that fails, up to ``max_open_s``."""
+    """The first time; doubled each time that every probe fails, up to ``max_open_s``."""
     max_open_s: float = 30.0
     probes: int = 3
-    """Calls at once while it is half-open, and successes in a row that close it."""
+    """Calls while it is half-open: one that is answered closes it, and if none is it opens again."""
 
 
 class Breaker:
@@ -56,14 +57,14 @@ class Breaker:
         self._calls = 0
         self._failures = 0
         self._probing = 0
-        self._proved = 0
+        self._silent = 0
 
     @property
     def probes_left(self) -> int:
         """How many more probes may be sent now."""
         if self.state is not BreakerState.HALF_OPEN:
             return 0
-        return self._policy.probes - self._probing
+        return self._policy.probes - self._silent - self._probing
 
     def begin(self) -> int:
         """A call is issued; returns the generation to end it with."""
@@ -78,13 +79,13 @@ class Breaker:
         if self.state is BreakerState.HALF_OPEN:
             self._probing -= 1
             if failed:
-                self._open_s = min(self._open_s * 2, self._policy.max_open_s)
-                self._turn(BreakerState.OPEN)
+                self._silent += 1
+                if self._silent >= self._policy.probes:
+                    self._open_s = min(self._open_s * 2, self._policy.max_open_s)
+                    self._turn(BreakerState.OPEN)
             elif failed is not None:
-                self._proved += 1
-                if self._proved >= self._policy.probes:
-                    self._open_s = self._policy.open_s
-                    self._turn(BreakerState.CLOSED)
+                self._open_s = self._policy.open_s
+                self._turn(BreakerState.CLOSED)
         elif failed is not None:
             self._note(now_s, failed)
             policy = self._policy
@@ -111,7 +112,7 @@ class Breaker:
     def _turn(self, state: BreakerState) -> None:
         self.state = state
         self.generation += 1
-        self._probing = self._proved = 0
+        self._probing = self._silent = 0
         if state is BreakerState.CLOSED:
             self._buckets.clear()
             self._calls = self._failures = 0

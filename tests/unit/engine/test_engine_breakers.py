@@ -46,15 +46,15 @@ def test_what_is_older_than_the_window_is_forgotten() -> None:
     assert breaker.failure_share(200.0) == 0.0
 
 
-def test_it_sends_a_few_probes_and_closes_when_they_succeed() -> None:
+def test_it_sends_a_few_probes_and_closes_when_one_is_answered() -> None:
     breaker = opened()
     assert breaker.probes_left == 0
     breaker.probe()
     generations = [breaker.begin() for _ in range(3)]
     assert breaker.probes_left == 0
     for generation in generations[:2]:
-        breaker.end(generation, 103.0, failed=False)
-    assert (breaker.state, breaker.probes_left) == (BreakerState.HALF_OPEN, 2)
+        breaker.end(generation, 103.0, failed=True)
+    assert (breaker.state, breaker.probes_left) == (BreakerState.HALF_OPEN, 0)
     breaker.end(generations[2], 103.0, failed=False)
     assert breaker.state is BreakerState.CLOSED
     assert breaker.failure_share(103.0) == 0.0, "it begins anew"
@@ -65,17 +65,17 @@ def test_a_probe_that_is_cut_short_makes_room_for_another() -> None:
     assert (breaker.state, breaker.probes_left) == (BreakerState.HALF_OPEN, 3)
 
 
-def test_a_probe_that_fails_opens_it_for_longer_up_to_a_bound() -> None:
+def test_probes_that_all_fail_open_it_for_longer_up_to_a_bound() -> None:
     breaker = probing()
     pauses = []
     for _ in range(3):
-        after(".x", breaker=breaker)
+        after("x-xx", breaker=breaker)
         assert breaker.state is BreakerState.OPEN
         pauses.append(breaker.pause_s)
         breaker.probe()
     assert pauses == [4.0, 5.0, 5.0]
     assert breaker.opens == 1, "it was never closed in between"
-    after("...", breaker=breaker)
+    after(".", breaker=breaker)
     assert after("x" * 20, breaker=breaker).pause_s == 2.0
 
 
@@ -87,6 +87,6 @@ def test_a_call_from_before_counts_for_nothing() -> None:
     breaker.probe()
     breaker.end(early[1], 103.0, failed=True)
     assert (breaker.state, breaker.probes_left) == (BreakerState.HALF_OPEN, 3)
-    after("...", breaker=breaker)
+    after(".", breaker=breaker)
     breaker.end(early[2], 104.0, failed=True)
     assert breaker.failure_share(104.0) == 0.0

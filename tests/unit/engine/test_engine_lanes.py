@@ -38,7 +38,7 @@ def test_after_the_probes_the_calls_grow_by_one_with_each_success() -> None:
     back = lane()
     play(back, failed=True, times=4)
     back.breaker.probe()
-    play(back, failed=False, times=3)
+    play(back, failed=False)
     rooms = [back.room]
     for _ in range(7):
         play(back, failed=False)
@@ -51,7 +51,7 @@ def test_calls_that_hang_from_before_take_room_from_those_after() -> None:
     hanging = [back.begin() for _ in range(2)]
     play(back, failed=True, times=4)
     back.breaker.probe()
-    play(back, failed=False, times=3)
+    play(back, failed=False)
     assert back.room == 1
     for token in hanging:
         back.end(token, NOW_S, failed=True)
