@@ -15,6 +15,8 @@ from benchmarks.scale.load import Task, measured
 
 LEASE_TTL_S: Final = 5.0
 PROMISE_S: Final = LEASE_TTL_S + 10.0
+LEAST_SHARE: Final = 1 / 3
+"""Of the machine; however much others took, the promise is stretched no further."""
 GIVE_UP_S: Final = 120.0
 POLL_S: Final = 0.1
 
@@ -46,7 +48,7 @@ class Takeover:
     @property
     def bound_s(self) -> float:
         """When all had to run again: the promise, stretched for what others took of the machine."""
-        return LEASE_TTL_S + (PROMISE_S - LEASE_TTL_S) / max(1 - self.others_share, 0.1)
+        return LEASE_TTL_S + (PROMISE_S - LEASE_TTL_S) / max(1 - self.others_share, LEAST_SHARE)
 
     @property
     def holds(self) -> bool:
