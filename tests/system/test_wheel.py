@@ -88,6 +88,16 @@ def test_the_chains_of_migrations_are_there(python: Path, tmp_path: Path) -> Non
     assert "CREATE TABLE saga" in _run(python, "-m", "migrations.runner", "sql", "orchestrator", cwd=tmp_path)
 
 
+def test_the_console_brings_its_pages_and_scripts(python: Path, tmp_path: Path) -> None:
+    code = """
+from orchestrator.console.page import HERE, load_templates
+print(len(load_templates().list_templates()), *(path.name for path in (HERE / "static" / "vendor").iterdir()))
+"""
+    count, *names = _run(python, "-c", code, cwd=tmp_path).split()
+    assert int(count) > 10
+    assert {"htmx.min.js", "idiomorph-ext.min.js", "uPlot.iife.min.js", "uPlot.min.css", "LICENSE.uplot"} <= set(names)
+
+
 def test_users_bring_contracts_and_definitions_of_their_own(python: Path, tmp_path: Path) -> None:
     contract = tmp_path / "protos" / "parking" / "v1" / "parking.proto"
     contract.parent.mkdir(parents=True)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator.console.views.axis import Axis, Stretch
 from orchestrator.console.views.graph import BOX_HEIGHT, Box, Drawing, lay_out
-from orchestrator.console.views.timeline import Axis, Stretch
 
 ORDER = {
     "reserve": (),
