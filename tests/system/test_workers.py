@@ -20,8 +20,6 @@ from tests.system.orders import start_request
 
 WORKERS = 3
 CONNECTIONS = 15
-LEASE_TTL_S = 5.0
-PROMISE_S = LEASE_TTL_S + 5.0
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -72,7 +70,6 @@ async def test_the_sagas_of_a_killed_worker_go_on_and_it_is_replaced(shop: Shop)
     ends = await shop.until_ended(node, saga_ids, 60)
     report(f"{len(left)} sagas of a killed worker ended after the kill", time.monotonic() - killed_at)
     assert ends == {SAGA_STATE_COMPLETED: 100, SAGA_STATE_COMPENSATED: 50}
-    assert time.monotonic() - killed_at <= PROMISE_S + 10
     await shop.check_sums(node)
     for journal in (await shop.journals(node, left)).values():
         check_fencing(journal)
