@@ -9,6 +9,7 @@ from saga.v1 import operator_service_pb2 as pb
 from starlette.requests import Request
 from starlette.responses import Response
 
+from contracts.errors import Reason
 from orchestrator.console.api import OperatorApi
 from orchestrator.console.forms import Fields, address_fields, form_fields
 from orchestrator.console.page import Console, console_of, see_other
@@ -116,6 +117,7 @@ async def _show(request: Request, asked: Asked, problem: Problem | None, status:
         plan=plan,
         problem=problem or dry_run_problem,
         is_moved=version != newest,
+        is_outdated=version != newest and not (problem and problem.reason == Reason.OUTCOME_PENDING),
         look_again=address(
             [
                 ("action", op.OperatorAction.Name(asked.action).removeprefix("OPERATOR_ACTION_")),
