@@ -12,6 +12,7 @@ from orchestrator.definitions.registry import Registry, load_modules
 from orchestrator.engine.engine import Engine, Sources
 from orchestrator.engine.ports import Participants, Store, StoreUnavailable
 from orchestrator.failpoints import FailingParticipants, failing_store
+from orchestrator.operations.operators import Operators
 from orchestrator.rpc.participants import ParticipantChannels
 from orchestrator.rpc.server import RpcServer
 from orchestrator.settings import Settings
@@ -67,7 +68,22 @@ class Node:
             sources=Sources(time.monotonic),
             on_health=self._health_changed,
         )
-        self._server = RpcServer(replace(settings.rpc(), reuse_port=shares_port), self._engine, store, self._registry)
+        self._operators = Operators(
+            self._engine,
+            self._store,
+            self._registry,
+            settings.operators(),
+            drain=self._engine.stop,
+            addresses=frozenset(settings.participants),
+            new_id=self._engine.new_id,
+        )
+        self._server = RpcServer(
+            replace(settings.rpc(), reuse_port=shares_port),
+            self._engine,
+            store,
+            self._registry,
+            operators=self._operators,
+        )
         self._unreachable = sorted(_called_services(self._registry) - set(settings.participants))
         self._console = settings.console()
         self._listen_address = settings.listen_address
@@ -93,6 +109,7 @@ class Node:
             self.console_url = await self._console.start(own_address(self._listen_address, self.port))
             log.info("console", url=self.console_url)
         await self._join()
+        self._operators.orders.start()
         if self._shares_port:
             self.port = await self._server.start()
             self._health_changed(self._is_healthy)  # it was told while nobody could hear it
@@ -116,6 +133,7 @@ class Node:
         """Hands the sagas over, then lets the calls in flight end, then closes what is open."""
         if self._console is not None:
             await self._console.stop()
+        await self._operators.orders.stop()
         await self._engine.stop()
         await self._server.stop()
         await self._channels.close()

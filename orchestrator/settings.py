@@ -25,6 +25,7 @@ from orchestrator.engine.breakers import BreakerPolicy
 from orchestrator.engine.lanes import LanePolicy
 from orchestrator.engine.settings import EngineSettings
 from orchestrator.failpoints import POINTS
+from orchestrator.operations.operators import OperatorSettings
 from orchestrator.rpc.settings import RpcSettings
 from orchestrator.rpc.targets import ChannelSettings, Target, Tls
 from orchestrator.storage.settings import StorageSettings
@@ -141,6 +142,7 @@ class Settings(BaseSettings):
     breaker_max_open_s: float = Field(default=30.0, gt=0, le=DAY_S)
     blocked_retry_s: float = Field(default=15.0, gt=0, le=DAY_S)
     max_stale_claims: int = Field(default=5, ge=3, le=1000)
+    attention_blocked_s: float = Field(default=60.0, gt=0, le=DAY_S)
     start_timeout_s: float = Field(default=10.0, gt=0, le=DAY_S)
     drain_grace_s: float = Field(default=5.0, ge=0, le=DAY_S)
 
@@ -229,6 +231,12 @@ class Settings(BaseSettings):
                 ),
             ),
             core=CorePolicy(blocked_retry_s=self.blocked_retry_s, max_stale_claims=self.max_stale_claims),
+        )
+
+    def operators(self) -> OperatorSettings:
+        """For the use-cases of operators."""
+        return OperatorSettings(
+            blocked_attention_s=self.attention_blocked_s, park_after_s=self.park_after_s, core=self.engine().core
         )
 
     def rpc(self) -> RpcSettings:

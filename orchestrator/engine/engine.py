@@ -112,7 +112,7 @@ class Engine:
             store,
             self._dispatcher,
             settings.core,
-            self._new_id,
+            self.new_id,
             gates=StartGates(self._check_serving, self._admit, self._admission.started),
             monotonic_s=sources.monotonic_s,
             timeout_s=settings.start_timeout_s,
@@ -212,7 +212,7 @@ class Engine:
                 log.warning("node_not_released", node=str(node_id), error=str(error))
 
     async def _join(self) -> None:
-        node_id = self._new_id()
+        node_id = self.new_id()
         self._starter.incarnation = await self._store.incarnation()
         await self._lease.register(node_id, self._settings.node_name, list(self._starter.definition_ids.values()))
         self._writer.node_id = node_id
@@ -256,6 +256,8 @@ class Engine:
     def turn_away(self, caller: str) -> float | None:
         """See :meth:`orchestrator.engine.api.SagaEngine.turn_away`."""
         self._pulse.touch()
+        if not self._is_serving or not self._writer.store_answers:
+            return None  # start() says what is the matter
         in_memory = len(self._dispatcher.runs)
         if self._admission.shed(in_memory) or self._admission.is_full(in_memory, caller):
             return self._admission.appointment_s()
@@ -339,9 +341,13 @@ class Engine:
 
     # ---- gates ----
 
+    @property
+    def _is_serving(self) -> bool:
+        return self._lease.is_held and not self._dispatcher.draining
+
     def _check_serving(self) -> None:
         """Raises unless this node may store sagas now."""
-        if self._dispatcher.draining or not self._lease.is_held:
+        if not self._is_serving:
             raise Draining("this node is shutting down or holds no lease")
         if not self._writer.store_answers:
             raise StoreUnavailable("the store does not answer; nothing was stored")
@@ -356,7 +362,8 @@ class Engine:
         self._admission.left(saga_id)
         self._starter.left(saga_id)
 
-    def _new_id(self) -> UUID:
+    def new_id(self) -> UUID:
+        """A UUIDv7 by the database's time."""
         now_us = self._clock.now_us()
         if now_us == 0:  # before the first answer of the database: a random id sorts nowhere, and only names the node
             return uuid.UUID(bytes=self._sources.random_bytes(16), version=4)

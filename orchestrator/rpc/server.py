@@ -6,7 +6,8 @@ from typing import Final
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from saga.v1 import saga_service_pb2
+from saga.v1 import operator_service_pb2, saga_service_pb2
+from saga.v1.operator_service_pb2_grpc import add_SagaOperatorServiceServicer_to_server
 from saga.v1.saga_service_pb2_grpc import add_SagaServiceServicer_to_server
 
 from contracts.serving import SERVER_OPTIONS, ServingInterceptor, is_loopback
@@ -14,10 +15,12 @@ from orchestrator.definitions.front_doors import front_doors
 from orchestrator.definitions.registry import Registry
 from orchestrator.engine.api import SagaEngine
 from orchestrator.engine.ports import QueryStore
+from orchestrator.operations.operators import Operators
 from orchestrator.rpc.admission import Gate, start_methods
 from orchestrator.rpc.backlog import CHANNELZ, Backlog, server_ids
 from orchestrator.rpc.front_door import front_door_handlers
 from orchestrator.rpc.in_flight import InFlight
+from orchestrator.rpc.operator_service import OperatorService
 from orchestrator.rpc.saga_service import SagaService
 from orchestrator.rpc.settings import RpcSettings
 
@@ -42,9 +45,10 @@ class RpcServer:
         queries: QueryStore,
         registry: Registry,
         *,
+        operators: Operators | None = None,
         credentials: grpc.ServerCredentials | None = None,
     ) -> None:
-        """Needs a running event loop.
+        """Needs a running event loop. Without ``operators`` their service is not served.
 
         Raises ``DefinitionErrors`` for a faulty front door, and ``ValueError`` if other machines would reach the
         address without TLS and ``settings.allow_insecure`` does not say that they may.
@@ -77,7 +81,11 @@ class RpcServer:
         handlers = front_door_handlers(doors, engine, settings.max_wait_s)
         self._server.add_generic_rpc_handlers(handlers)
         generic = saga_service_pb2.DESCRIPTOR.services_by_name["SagaService"].full_name
-        self._services: Final = (generic, *sorted({door.method.service for door in doors}))
+        services = [generic]
+        if operators is not None:
+            add_SagaOperatorServiceServicer_to_server(OperatorService(operators, queries, settings), self._server)
+            services.append(operator_service_pb2.DESCRIPTOR.services_by_name["SagaOperatorService"].full_name)
+        self._services: Final = (*services, *sorted({door.method.service for door in doors}))
         if settings.reflection:
             names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)

@@ -11,7 +11,8 @@ from orchestrator.storage.selecting import UUID7_SLACK_US, first_id
 STARTED: Final = """
 SELECT width_bucket(s.created_at, $3::timestamptz[]) AS bucket, count(*) AS started
 FROM saga s JOIN definition d USING (definition_id)
-WHERE s.saga_id >= $1 AND s.created_at >= $2 AND ($4::text IS NULL OR d.name = $4)
+WHERE s.saga_id BETWEEN $1 AND $5 AND s.created_at >= $2 AND s.created_at < $6
+    AND ($4::text IS NULL OR d.name = $4)
 GROUP BY 1
 """
 
@@ -24,7 +25,7 @@ SELECT
     count(*) FILTER (WHERE s.state = 7) AS resolved,
     percentile_disc(ARRAY[0.5, 0.99]) WITHIN GROUP (ORDER BY s.ended_at - s.created_at) AS durations
 FROM saga s JOIN definition d USING (definition_id)
-WHERE s.ended_at >= $1 AND ($3::text IS NULL OR d.name = $3)
+WHERE s.ended_at >= $1 AND s.ended_at < $4 AND ($3::text IS NULL OR d.name = $3)
 GROUP BY 1
 """
 
@@ -63,13 +64,13 @@ class Overview(Connected):
 
     async def buckets(self, edges_us: Sequence[int], definition: str | None) -> Sequence[Bucket]:
         """See ``OperatorStore.buckets``."""
-        first_us = edges_us[0]
-        found = {number: Bucket(start_us) for number, start_us in enumerate(edges_us, start=1)}
+        *starts_us, end_us = edges_us
+        first_us = starts_us[0]
+        found = {number: Bucket(start_us) for number, start_us in enumerate(starts_us, start=1)}
         async with self._connections.pooled("reading the last hours") as connection:
-            started = await connection.fetch(
-                STARTED, first_id(first_us - UUID7_SLACK_US), first_us, edges_us, definition
-            )
-            ended = await connection.fetch(ENDED, first_us, edges_us, definition)
+            first, last = first_id(first_us - UUID7_SLACK_US), first_id(end_us + UUID7_SLACK_US)
+            started = await connection.fetch(STARTED, first, first_us, starts_us, definition, last, end_us)
+            ended = await connection.fetch(ENDED, first_us, starts_us, definition, end_us)
         counts = {row["bucket"]: row["started"] for row in started}
         ends = {row["bucket"]: row for row in ended}
         for number, bucket in found.items():

@@ -2,10 +2,15 @@
 
 from typing import Self
 
+from orchestrator.storage.audit import Audit
+from orchestrator.storage.bulks import Bulks
 from orchestrator.storage.claims import Claims
 from orchestrator.storage.connections import Connections
+from orchestrator.storage.holds import Holds
 from orchestrator.storage.journal import Journal
 from orchestrator.storage.leases import Leases
+from orchestrator.storage.operator_queries import OperatorQueries
+from orchestrator.storage.overview import Overview
 from orchestrator.storage.queries import Queries
 from orchestrator.storage.registry import Registry
 from orchestrator.storage.requests import Requests
@@ -13,8 +18,10 @@ from orchestrator.storage.settings import StorageSettings
 from orchestrator.storage.wakeups import Wakeups
 
 
-class PostgresStore(Journal, Leases, Claims, Registry, Requests, Queries, Wakeups):
-    """Implements ``orchestrator.engine.ports.Store`` on PostgreSQL. Open and close are idempotent.
+class PostgresStore(
+    Journal, Leases, Claims, Registry, Requests, Queries, Wakeups, OperatorQueries, Overview, Audit, Bulks, Holds
+):
+    """Implements the ports ``Store`` of the engine and ``OperatorStore`` on PostgreSQL. Open and close are idempotent.
 
     Every call is bounded by its statement's timeouts and raises ``StoreUnavailable`` if the database does not answer;
     the next call connects again. Nothing is retried inside but what the server surely rolled back.

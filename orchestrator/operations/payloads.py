@@ -1,0 +1,116 @@
+"""Payloads for people to read: JSON by the descriptors, without what their contract calls sensitive."""
+
+from typing import Any, Final, cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.json_format import MessageToJson
+from google.protobuf.message import DecodeError, Message
+from saga.v1 import operator_pb2 as op
+from saga.v1 import options_pb2
+
+from orchestrator.core.state import SagaState, SagaStatus, StepStatus
+from orchestrator.definitions.errors import BuilderError, PayloadError
+from orchestrator.definitions.model import Definition
+
+MAX_JSON_CHARS: Final = 65_536
+REDACTED: Final = "[redacted]"
+
+
+def redact(message: Message) -> None:
+    """Takes out, in place, what the fields' options call sensitive, and what no descriptor describes."""
+    message.DiscardUnknownFields()
+    descriptor = cast("Descriptor", message.DESCRIPTOR)  # typed as a union with its implementation
+    for field in descriptor.fields:
+        if field.GetOptions().Extensions[options_pb2.sensitive]:
+            _hide(message, field)
+        elif field.message_type is not None:
+            _redact_within(message, field)
+
+
+def _hide(message: Message, field: FieldDescriptor) -> None:
+    if all(each.number != field.number for each, _ in message.ListFields()):
+        return
+    message.ClearField(field.name)
+    if field.type == FieldDescriptor.TYPE_STRING:
+        if field.is_repeated:
+            getattr(message, field.name).append(REDACTED)
+        else:
+            setattr(message, field.name, REDACTED)
+
+
+def _redact_within(message: Message, field: FieldDescriptor) -> None:
+    value: Any = getattr(message, field.name)
+    if not field.is_repeated:
+        if message.HasField(field.name):
+            redact(value)
+    elif field.message_type is not None and field.message_type.GetOptions().map_entry:
+        if field.message_type.fields_by_name["value"].message_type is not None:
+            for each in value.values():
+                redact(each)
+    else:
+        for each in value:
+            redact(each)
+
+
+def show(message: Message) -> op.Payload:
+    """A message as it may be shown. The message is left as it is."""
+    copy = type(message)()
+    copy.CopyFrom(message)
+    payload = op.Payload(type=message.DESCRIPTOR.full_name)
+    try:
+        redact(copy)
+        text = MessageToJson(copy, indent=2, ensure_ascii=False)
+    except (ValueError, TypeError, RecursionError) as error:  # an Any of an unknown type, or too deep
+        payload.problem = f"the message cannot be shown as JSON: {type(error).__name__}"
+        return payload
+    payload.truncated = len(text) > MAX_JSON_CHARS
+    payload.json = text[:MAX_JSON_CHARS]
+    return payload
+
+
+def show_bytes(kind: type[Message], data: bytes) -> op.Payload:
+    """A serialized message as it may be shown."""
+    try:
+        return show(kind.FromString(data))
+    except DecodeError:
+        return op.Payload(
+            type=kind.DESCRIPTOR.full_name, problem=f"its {len(data)} bytes are no such message; it has changed"
+        )
+
+
+def step_payloads(definition: Definition, state: SagaState, saga_input: bytes) -> list[op.StepPayloads]:
+    """The messages of every step, in the order of the graph."""
+    try:
+        message = definition.parse_input(saga_input)
+        responses = [
+            None if step.response is None else definition.parse_response(index, step.response)
+            for index, step in enumerate(state.steps)
+        ]
+    except PayloadError as error:
+        return [op.StepPayloads(step=step.name, request=op.Payload(problem=str(error))) for step in definition.steps]
+    return [_of_step(definition, state, index, message, responses) for index in range(len(state.steps))]
+
+
+def _of_step(
+    definition: Definition, state: SagaState, index: int, message: Message, responses: list[Message | None]
+) -> op.StepPayloads:
+    bound, step = definition.steps[index], state.steps[index]
+    shown = op.StepPayloads(step=bound.name)
+    if step.status is not StepStatus.PENDING or all(
+        responses[before] is not None for before in definition.spec.steps[index].predecessors
+    ):
+        try:
+            request = definition.build_action(index, message, responses)
+            shown.request.CopyFrom(show_bytes(bound.method.request, request))
+        except BuilderError as error:
+            shown.request.CopyFrom(op.Payload(type=bound.method.request.DESCRIPTOR.full_name, problem=error.reason))
+    if step.response is not None:
+        shown.response.CopyFrom(show_bytes(bound.method.response, step.response))
+    backward = SagaStatus.COMPENSATING in {state.status, state.stuck_from} or state.status is SagaStatus.COMPENSATED
+    if bound.compensation is not None and backward and step.status is not StepStatus.PENDING:
+        try:
+            request = definition.build_compensation(index, message, responses)
+            shown.compensation_request.CopyFrom(show_bytes(bound.compensation.request, request))
+        except BuilderError as error:
+            shown.compensation_request.CopyFrom(op.Payload(problem=error.reason))
+    return shown
