@@ -51,6 +51,8 @@ class Net:
     calls: Counter[tuple[str, str, str]] = field(default_factory=Counter)
     ears: dict[UUID, "asyncio.Queue[str]"] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    last_arrival_s: float = 0.0
+    """When the last request that is on its way will have arrived."""
     generation: int = 0
     """Counts failovers: what was sent to the database before one does not reach the next."""
     writes: list[tuple[int, Callable[[], object]]] = field(default_factory=list)
@@ -59,6 +61,11 @@ class Net:
     def later(self, delay_s: float, act: Callable[[], None]) -> None:
         """``act`` happens outside of all nodes."""
         self.loop.call_at(self.loop.time() + delay_s, act, context=self.outside)
+
+    def arrives(self, delay_s: float, act: Callable[[], None]) -> None:
+        """``act`` is a request that reaches its participant."""
+        self.last_arrival_s = max(self.last_arrival_s, self.loop.time() + delay_s)
+        self.later(delay_s, act)
 
     def latency(self, mean_s: float) -> float:
         return -log(1.0 - self.rng.random()) * mean_s

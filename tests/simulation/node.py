@@ -8,7 +8,9 @@ from typing import Any, Final
 
 from orchestrator.core.backoff import CorePolicy
 from orchestrator.definitions.registry import Registry
+from orchestrator.engine.breakers import BreakerPolicy
 from orchestrator.engine.engine import Engine, Sources
+from orchestrator.engine.lanes import LanePolicy
 from orchestrator.engine.ports import StoreUnavailable
 from orchestrator.engine.settings import EngineSettings
 from tests.simulation.loop import HOST, Host
@@ -18,6 +20,8 @@ from tests.simulation.wire import Wire
 
 LEASE_TTL_S: Final = 5.0
 BLOCKED_RETRY_S: Final = 3.0
+LANES: Final = LanePolicy(max_calls=8, breaker=BreakerPolicy(min_calls=8))
+"""So narrow, and so quick to judge, that calls queue and breakers open in runs of some hundred sagas."""
 
 
 class SimulatedNode:
@@ -55,7 +59,7 @@ class SimulatedNode:
             SimulatedStore(self._net.database, FaultyLink(self._net, self.host.name, self.cuts)),
             Wire(self._net, self.host.name, self.cuts),
             self.registry,
-            EngineSettings(node_name=self.name, lease_ttl_s=LEASE_TTL_S, core=CorePolicy(BLOCKED_RETRY_S)),
+            EngineSettings(node_name=self.name, lease_ttl_s=LEASE_TTL_S, lanes=LANES, core=CorePolicy(BLOCKED_RETRY_S)),
             sources=Sources(self._monotonic_s, seeded.randbytes, seeded.uniform),
             on_health=lambda _healthy: None,
         )

@@ -81,24 +81,24 @@ class _Exchange:
             self._lose()
         elif kind == "late":
             self._reply(delay_s, UNAVAILABLE if net.rng.random() < 0.5 else EXCEEDED)
-            net.later(LATEST_CALL_S ** net.rng.random() - 1, self._arrive_unheard)
+            net.arrives(LATEST_CALL_S ** net.rng.random() - 1, self._arrive_unheard)
         elif kind in LATE_S:
             self._reply(delay_s, UNAVAILABLE)
-            net.later(LATE_S[kind], self._arrive_unheard)
+            net.arrives(LATE_S[kind], self._arrive_unheard)
         elif kind == "slow":
-            net.later(self._call.deadline_s * net.rng.uniform(0.2, 1.5), self._arrive)
+            net.arrives(self._call.deadline_s * net.rng.uniform(0.2, 1.5), self._arrive)
         else:
-            net.later(delay_s, lambda: self._arrive(kind))
+            net.arrives(delay_s, lambda: self._arrive(kind))
         if kind == "duplicate":
             for _ in range(net.rng.randint(1, 3)):
-                net.later(net.latency(CALL_LATENCY_S) * net.rng.choice((1, 1, 100)), self._arrive)
+                net.arrives(net.latency(CALL_LATENCY_S) * net.rng.choice((1, 1, 100)), self._arrive)
 
     def _arrive(self, kind: str | None = None) -> None:
         net = self._net
         answer = self._deliver(self._call)
         if kind == "altered":
             other = replace(self._call, request=self._call.request + b"\xfa\x7f\x01x")
-            net.later(net.latency(CALL_LATENCY_S) * net.rng.choice((1, 100)), partial(self._arrive_altered, other))
+            net.arrives(net.latency(CALL_LATENCY_S) * net.rng.choice((1, 100)), partial(self._arrive_altered, other))
         if kind == "lose_answer" or self._cuts.participant_answers:
             self._lose()
         elif kind == "error_after_work":

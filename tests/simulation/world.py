@@ -21,7 +21,6 @@ from tests.simulation.network import Net
 from tests.simulation.node import SimulatedNode
 from tests.simulation.participants import Participants
 from tests.simulation.recording import EPOCH_US, fences_of, lost_of, methods_of, overheard, rows_of, shape_of
-from tests.simulation.wire import LATEST_CALL_S
 
 TICK_S: Final = 1.0
 MAX_LINES: Final = 200_000
@@ -236,7 +235,8 @@ class World:
             if self.callers.waiting:
                 self.defects.append(f"{self.callers.waiting} callers were never answered")
         if self.plan.scale:
-            await asyncio.sleep(LATEST_CALL_S)  # what is still on its way arrives, and must change nothing
+            # What is still on its way arrives, and must change nothing.
+            await asyncio.sleep(max(0.0, self.net.last_arrival_s - self.loop.time()) + 1.0)
 
     def strike_sender(self, node_name: str, kind: str) -> None:
         """A node is struck in the moment in which it sends something."""
