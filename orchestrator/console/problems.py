@@ -89,4 +89,10 @@ def problem_of(error: grpc.aio.AioRpcError) -> Problem:
     info = error_info(tuple(error.trailing_metadata() or ()))
     reason = info.reason if info is not None else ""
     status, title, remedy = _WORDS.get(reason) or _BY_CODE.get(error.code(), _ELSE)
-    return Problem(status, title, remedy, shown(error.details() or ""), shown(reason or error.code().name, 80))
+    return Problem(
+        status,
+        title,
+        remedy,
+        shown((error.details() or "").replace("\n", " "), 600),
+        shown(reason or error.code().name, 80),
+    )

@@ -94,7 +94,7 @@ async def test_a_retry_by_keyboard_alone(site: Site) -> None:
     await expect(page.get_by_label("Why")).to_be_focused()
     await page.keyboard.type("by keyboard")
     await page.keyboard.press("Enter")
-    await expect(page.get_by_text("the saga goes on below")).to_be_visible()
+    await expect(page.get_by_text("see below what comes of it")).to_be_visible()
     assert site.service.audit[0].reason == "by keyboard"
 
 
@@ -134,4 +134,4 @@ async def test_without_scripts_everything_can_be_read_and_done(site: Site) -> No
     await page.get_by_role("link", name="Resolve").click()
     await page.get_by_label("Why").fill("refunded by hand")
     await page.get_by_role("button", name="Resolve now").click()
-    await expect(page.get_by_text("the saga goes on below")).to_be_visible()
+    await expect(page.get_by_text("see below what comes of it")).to_be_visible()

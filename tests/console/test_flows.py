@@ -27,7 +27,7 @@ async def test_what_is_stuck_is_found_explained_planned_and_retried(site: Site) 
     await expect(page.get_by_label("Why")).to_be_focused()
     await page.get_by_label("Why").fill("the hold was renewed")
     await page.get_by_role("button", name="Retry now").dblclick()
-    await expect(page.get_by_text("the saga goes on below")).to_be_visible()
+    await expect(page.get_by_text("see below what comes of it")).to_be_visible()
     (entry,) = site.service.audit
     assert (entry.action, entry.reason) == (op.OPERATOR_ACTION_RETRY, "the hold was renewed")
     await expect(page.get_by_role("cell", name="the hold was renewed")).to_be_visible()
@@ -43,7 +43,7 @@ async def test_a_lost_race_is_told_and_looking_again_goes_on(site: Site) -> None
     await page.get_by_role("link", name="Look again").click()
     await page.get_by_label("Why").fill("once more")
     await page.get_by_role("button", name="Retry now").click()
-    await expect(page.get_by_text("the saga goes on below")).to_be_visible()
+    await expect(page.get_by_text("see below what comes of it")).to_be_visible()
 
 
 async def test_many_are_repaired_at_once_and_the_page_follows(site: Site) -> None:

@@ -84,13 +84,13 @@
       scales: { y: { range: (_, least, most) => [0, most > 0 ? most * 1.1 : 1] } },
       axes: [
         { ...axis, space: 60, values: (_, ticks) => ticks.map(clock) },
-        { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => (unit === "s" ? length(tick) : Number.isInteger(tick) ? asText(tick) : "")) },
+        { ...axis, size: 60, values: (_, ticks) => ticks.map((tick) => (unit === "s" ? length(tick) : Number.isInteger(tick) ? asText(tick) : "")) },
       ],
       series: [
         { label: "UTC", value: (_, at) => (at == null ? "—" : clock(at)) },
         ...names.map((label, number) => {
           const stroke = color(tones.split(",")[number]);
-          return { label, stroke, width: 2, dash: DASHES[number], points: { show: false }, spanGaps: true,
+          return { label, stroke, width: 2, dash: DASHES[number], points: { show: (plot, at) => plot.data[at].filter((value) => value != null).length < 20, size: 6 }, spanGaps: true,
                    fill: names.length === 1 ? `${stroke}22` : undefined, value: (_, value) => asText(value) };
         }),
       ],

@@ -9,6 +9,8 @@ from orchestrator.console.times import span
 
 MIN_GAP_SHARE: Final = 0.12
 """A span without anything is drawn at least this long, as a share of all attempts together, if it was."""
+FOLD_FROM: Final = 3.0
+"""How many times too long a span is before it is drawn shorter."""
 MIN_BAR: Final = 0.4
 """Percent."""
 
@@ -48,8 +50,8 @@ class Axis:
             drawn += each.end_s - each.start_s
             self._marks.append((each.end_s, drawn))
             if number < len(gaps):
-                shown_s = min(gaps[number], cap_s)
-                if gaps[number] > cap_s * 1.0001:
+                shown_s = gaps[number] if gaps[number] <= FOLD_FROM * cap_s else cap_s
+                if shown_s < gaps[number]:
                     folds.append((drawn, shown_s, gaps[number]))
                 drawn += shown_s
         self._total = max(drawn, 1e-9)

@@ -16,6 +16,7 @@ from orchestrator.console.words import event_name
 
 MAX_JSON: Final = 40_000
 """Characters of a payload on the page."""
+_ENUMS: Final = {"phase": "PHASE_", "cause": "COMPENSATION_CAUSE_"}
 _WORD_STARTS: Final = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
@@ -46,7 +47,7 @@ def event_row(event: event_pb2.SagaEvent, now_s: float) -> EventRow:
     details: list[tuple[str, str]] = []
     if kind is not None:
         values = json_format.MessageToDict(getattr(event, kind))
-        details = [(_words(name), _value(value)) for name, value in values.items()]
+        details = [(_words(name), _value(name, value)) for name, value in values.items()]
     return EventRow(event.seq, moment(event.event_time, now_s), event.epoch, event_name(event.type), tuple(details))
 
 
@@ -54,9 +55,11 @@ def _words(name: str) -> str:
     return _WORD_STARTS.sub(" ", name).lower()
 
 
-def _value(value: object) -> str:
+def _value(name: str, value: object) -> str:
     if isinstance(value, dict):
-        return shown(", ".join(f"{_words(str(name))} {part}" for name, part in value.items()), 600)
+        return shown(", ".join(f"{_words(str(field))} {part}" for field, part in value.items()), 600)
+    if name in _ENUMS:
+        return str(value).removeprefix(_ENUMS[name]).lower().replace("_", " ")
     return shown(str(value), 600)
 
 

@@ -122,7 +122,7 @@ async def test_an_action_shows_its_calls_then_is_done_once_and_told(browser: Bro
     (entry,) = browser.service.audit
     assert (entry.reason, entry.expected_version) == ("the hold was renewed", 9)
     told = await browser.get(answer.headers["location"])
-    assert "the saga goes on below" in told
+    assert "see below what comes of it" in told
 
 
 async def test_a_lost_race_is_told_with_what_to_do(browser: Browser) -> None:
