@@ -18,7 +18,7 @@ from tests.system.harness import report
 SAGAS = 10_000
 ENDED = 50_000
 WAITING = 10_000
-MOST_STATEMENTS_PER_S = 3.0
+MOST_STATEMENTS_PER_S = 5.0
 SOAK_S = 60.0
 SOAK_ROOM = 0.3
 """More than over an hour: tables grow by whole extents, and a minute has few."""
