@@ -41,11 +41,16 @@ class Site:
         """A page in a profile of its own; it fails the test if a script fails or the policy is broken."""
         context = await self.browser.new_context(base_url=self.url, **options)
         context.set_default_timeout(WAIT_MS)
-        page = await context.new_page()
-        page.on("pageerror", _fail)
-        page.on("console", _judge)
+        page = watch(await context.new_page())
         await page.goto(path)
         return page
+
+
+def watch(page: Page) -> Page:
+    """Notes in :data:`FAILURES` what goes wrong in it."""
+    page.on("pageerror", _fail)
+    page.on("console", _judge)
+    return page
 
 
 def _fail(error: Exception) -> None:
