@@ -162,6 +162,9 @@ class FakeEngine:
         self.cancels.append((caller, request_id))
         return _answer(self.cancelled)
 
+    async def decided(self, saga_id: UUID, number: int, timeout_s: float) -> Failure | None:
+        return _answer(self.cancelled)
+
 
 class FakeQueries:
     """A ``QueryStore`` over lists."""
