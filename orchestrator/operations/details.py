@@ -8,7 +8,7 @@ from saga.v1 import operator_pb2 as op
 
 from orchestrator.operations.messages import duration
 
-MAX_SHOWN: Final = 1000
+MAX_SHOWN: Final = 250
 """Events, and attempts, of one saga that are shown: the newest."""
 
 _OUTCOMES: Final = {

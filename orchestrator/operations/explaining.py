@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from saga.v1 import operator_pb2 as op
+from saga.v1.event_pb2 import EVENT_TYPE_REQUEST_CONSUMED
 
 from orchestrator.core.backoff import CorePolicy
 from orchestrator.core.definition import RetryPolicy, StepKind
-from orchestrator.core.events import Failure, Phase
+from orchestrator.core.events import Failure, Phase, RequestConsumed
 from orchestrator.core.graph import is_being_settled, is_past_pivot
 from orchestrator.core.inputs import OperatorAction, OperatorRequested
 from orchestrator.core.operate import PHASE_OF, stuck_step, waits
 from orchestrator.core.state import SagaState, SagaStatus, StepStatus
 from orchestrator.definitions.model import Definition
 from orchestrator.engine.api import SagaView
+from orchestrator.engine.journal import decode
 from orchestrator.operations.messages import timestamp
 from orchestrator.operations.planning import plan_action
 
@@ -81,7 +83,8 @@ class _Teller:
         elif state.status is SagaStatus.STUCK:
             self._tell_stuck()
         elif state.by_hand.paused_us:
-            self.told.summary = f"An operator paused the saga on {when(state.by_hand.paused_us)}; it begins no call."
+            since = when(state.by_hand.paused_us)
+            self.told.summary = f"The saga was paused at {since}{self._by_whom('pause')}; it begins no call."
             self.told.causes.append("only a resume lets it go on; its timers and its deadline wait")
         else:
             self._tell_way()
@@ -90,11 +93,20 @@ class _Teller:
         ends = {
             SagaStatus.COMPLETED: "Every step succeeded.",
             SagaStatus.COMPENSATED: "Everything that may have taken effect was undone.",
-            SagaStatus.RESOLVED: "An operator settled the saga by hand.",
+            SagaStatus.RESOLVED: f"The saga was settled by hand{self._by_whom('resolve', 'skip_step')}.",
         }
         self.told.summary = ends[self.state.status]
         if self.state.failure is not None:
             self.told.causes.append(f"{self._failed_step()}{_why(self.state.failure)}")
+
+    def _by_whom(self, *kinds: str) -> str:
+        """Who had the last such action granted, and why."""
+        for entry in reversed(self.view.stored.journal):
+            if entry.kind == EVENT_TYPE_REQUEST_CONSUMED:
+                event = decode((), entry.kind, entry.attributes)
+                if isinstance(event, RequestConsumed) and event.kind in kinds and event.refusal is None:
+                    return f" by {event.caller} ({event.reason})"
+        return ""
 
     def _failed_step(self) -> str:
         index = self.state.failed_step

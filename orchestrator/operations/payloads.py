@@ -13,6 +13,9 @@ from orchestrator.definitions.errors import BuilderError, PayloadError
 from orchestrator.definitions.model import Definition
 
 MAX_JSON_CHARS: Final = 65_536
+"""Of one payload."""
+MAX_STEPS_CHARS: Final = 400_000
+"""Of the payloads of all steps of a saga: an answer has a bound, too."""
 REDACTED: Final = "[redacted]"
 
 
@@ -52,7 +55,7 @@ def _redact_within(message: Message, field: FieldDescriptor) -> None:
             redact(each)
 
 
-def show(message: Message) -> op.Payload:
+def show(message: Message, max_chars: int = MAX_JSON_CHARS) -> op.Payload:
     """A message as it may be shown. The message is left as it is."""
     copy = type(message)()
     copy.CopyFrom(message)
@@ -63,15 +66,15 @@ def show(message: Message) -> op.Payload:
     except (ValueError, TypeError, RecursionError) as error:  # an Any of an unknown type, or too deep
         payload.problem = f"the message cannot be shown as JSON: {type(error).__name__}"
         return payload
-    payload.truncated = len(text) > MAX_JSON_CHARS
-    payload.json = text[:MAX_JSON_CHARS]
+    payload.truncated = len(text) > max_chars
+    payload.json = text[:max_chars]
     return payload
 
 
-def show_bytes(kind: type[Message], data: bytes) -> op.Payload:
+def show_bytes(kind: type[Message], data: bytes, max_chars: int = MAX_JSON_CHARS) -> op.Payload:
     """A serialized message as it may be shown."""
     try:
-        return show(kind.FromString(data))
+        return show(kind.FromString(data), max_chars)
     except DecodeError:
         return op.Payload(
             type=kind.DESCRIPTOR.full_name, problem=f"its {len(data)} bytes are no such message; it has changed"
@@ -95,22 +98,23 @@ def _of_step(
     definition: Definition, state: SagaState, index: int, message: Message, responses: list[Message | None]
 ) -> op.StepPayloads:
     bound, step = definition.steps[index], state.steps[index]
+    max_chars = min(MAX_JSON_CHARS, MAX_STEPS_CHARS // (3 * len(state.steps)))
     shown = op.StepPayloads(step=bound.name)
     if step.status is not StepStatus.PENDING or all(
         responses[before] is not None for before in definition.spec.steps[index].predecessors
     ):
         try:
             request = definition.build_action(index, message, responses)
-            shown.request.CopyFrom(show_bytes(bound.method.request, request))
+            shown.request.CopyFrom(show_bytes(bound.method.request, request, max_chars))
         except BuilderError as error:
             shown.request.CopyFrom(op.Payload(type=bound.method.request.DESCRIPTOR.full_name, problem=error.reason))
     if step.response is not None:
-        shown.response.CopyFrom(show_bytes(bound.method.response, step.response))
+        shown.response.CopyFrom(show_bytes(bound.method.response, step.response, max_chars))
     backward = SagaStatus.COMPENSATING in {state.status, state.stuck_from} or state.status is SagaStatus.COMPENSATED
     if bound.compensation is not None and backward and step.status is not StepStatus.PENDING:
         try:
             request = definition.build_compensation(index, message, responses)
-            shown.compensation_request.CopyFrom(show_bytes(bound.compensation.request, request))
+            shown.compensation_request.CopyFrom(show_bytes(bound.compensation.request, request, max_chars))
         except BuilderError as error:
             shown.compensation_request.CopyFrom(op.Payload(problem=error.reason))
     return shown

@@ -87,8 +87,6 @@ class _OperatorActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Operat
     """Start a bulk action."""
     OPERATOR_ACTION_CANCEL_BULK: _OperatorAction.ValueType  # 12
     """Stop a bulk action."""
-    OPERATOR_ACTION_CANCEL_SAGA: _OperatorAction.ValueType  # 13
-    """Turn the saga around, asked for by SagaService/CancelSaga. Only in AuditEntry."""
 
 class OperatorAction(_OperatorAction, metaclass=_OperatorActionEnumTypeWrapper):
     """OperatorAction is what an operator can do to a saga, a participant, a node or many sagas."""
@@ -119,8 +117,6 @@ OPERATOR_ACTION_START_BULK: OperatorAction.ValueType  # 11
 """Start a bulk action."""
 OPERATOR_ACTION_CANCEL_BULK: OperatorAction.ValueType  # 12
 """Stop a bulk action."""
-OPERATOR_ACTION_CANCEL_SAGA: OperatorAction.ValueType  # 13
-"""Turn the saga around, asked for by SagaService/CancelSaga. Only in AuditEntry."""
 Global___OperatorAction: _TypeAlias = OperatorAction  # noqa: Y015
 
 class _BulkState:
@@ -1249,11 +1245,11 @@ class SagaDetails(_message.Message):
 
     @_builtins.property
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
-        """The attempts whose end the journal tells, oldest first; at most 1000, the newest."""
+        """The attempts whose end the journal tells, oldest first; at most 250, the newest."""
 
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_event_pb2.SagaEvent]:
-        """The journal, oldest first; at most 1000 events, the newest. Responses in it are left out: see payloads."""
+        """The journal, oldest first; at most 250 events, the newest. Responses in it are left out: see payloads."""
 
     @_builtins.property
     def input(self) -> Global___Payload:
