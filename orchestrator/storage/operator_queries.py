@@ -29,13 +29,13 @@ MAX_UNDONE_COUNTED: Final = 1000
 # backwards over all that ended.
 FEW: Final = """
 WITH chosen AS MATERIALIZED (
-    SELECT saga_id, attention FROM (
-        SELECT s.saga_id, {attention} AS attention
+    SELECT saga_id FROM (
+        SELECT s.saga_id, {filtered} AS attention
         FROM saga s JOIN definition d USING (definition_id) WHERE {conditions} OFFSET 0
     ) matching
     WHERE {kinds} ORDER BY saga_id DESC LIMIT {limit}
 )
-SELECT {columns}, chosen.attention
+SELECT {columns}, {attention} AS attention
 FROM chosen JOIN saga s USING (saga_id) JOIN definition d USING (definition_id) ORDER BY s.saga_id DESC
 """
 
@@ -86,6 +86,7 @@ class OperatorQueries(Connected):
         clause, kind = conditions(where, policy, before)
         statement = FEW.format(
             attention=kind,
+            filtered=kind if where.attention else "NULL",
             conditions=clause.text,
             kinds=of_kinds(where, clause),
             limit=clause.parameter(limit + 1),
