@@ -82,8 +82,9 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 
 async def _defect(request: Request, error: Exception) -> Response:
+    page = getattr(request.scope.get("endpoint"), "__name__", "")
     frames = "".join(traceback.format_tb(error.__traceback__))  # without the error's text, which may quote payload
-    _log.error("console_failed", page=request.scope.get("endpoint"), error=type(error).__qualname__, traceback=frames)
+    _log.error("console_failed", page=page, error=type(error).__qualname__, traceback=frames)
     problem = Problem(
         500, "This page has a defect.", "The node's log names it. sagactl can do all that the console can."
     )

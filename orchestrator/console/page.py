@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, cast
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
@@ -62,11 +63,13 @@ class Console:
         path = request.url.path
         here = next((link for link, _ in reversed(NAVIGATION) if path == link or path.startswith(f"{link}/")), "")
         query = request.url.query
+        # One slash: with two, or one and its like, a link to itself would lead to another host.
+        own = quote("/" + path.lstrip("/\\"))
         live = values.setdefault("live", NEVER)
         shared: dict[str, Any] = {
             "problem": None,
             "here": here,
-            "self_address": f"{path}?{query}" if query else path,
+            "self_address": f"{own}?{query}" if query else own,
             "refresh_ms": round(self.settings.refresh_s * 1000 * (live or OFTEN)),
         }
         html = self.templates.get_template(template).render(shared | values)

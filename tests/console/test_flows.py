@@ -78,7 +78,7 @@ async def test_pages_look_again_while_they_are_seen_and_keep_what_was_opened(sit
     await page.get_by_role("button", name="Pause updates").click()
     site.service.sagas[STUCK_ID].last_seq = 78
     async with page.expect_response(re.compile(STUCK_ID)):  # whoever continues sees it at once
-        await page.get_by_role("button", name="Updates paused").click()
+        await page.get_by_role("button", name="Resume updates").click()
     await expect(page.get_by_text("version 78")).to_be_visible()
 
 

@@ -21,8 +21,8 @@
 
   function showPaused() {
     pause.hidden = !live();
-    pause.setAttribute("aria-pressed", String(isPaused()));
-    pause.textContent = isPaused() ? "Updates paused" : "Pause updates";
+    pause.classList.toggle("paused", isPaused());
+    pause.textContent = isPaused() ? "Resume updates" : "Pause updates";
   }
 
   function showStale(why) {

@@ -1,6 +1,9 @@
 """Who may reach the console, who may post, and what a browser may do with a page."""
 
+import re
+
 import pytest
+from structlog.testing import capture_logs
 
 from tests.console.scenery import STUCK_ID
 from tests.unit.console.conftest import Browser
@@ -73,6 +76,15 @@ async def test_what_is_no_form_of_ours_is_refused(
     assert (await browser.client.post(POST, content=body, headers=headers)).status_code == status
 
 
+@pytest.mark.parametrize("path", ["//evil.example/x", "/%5Cevil.example", "///evil.example"])
+async def test_no_page_links_to_another_host(browser: Browser, path: str) -> None:
+    answer = await browser.client.get(f"http://127.0.0.1:7280{path}")
+    assert answer.status_code == 404
+    links = re.findall(r'(?:href|action|hx-get)="([^"]*)"', answer.text)
+    assert links
+    assert not [link for link in links if not re.match(r"(/(?![/\\])|#)", link)]
+
+
 async def test_an_endless_address_is_refused(browser: Browser) -> None:
     assert (await browser.client.get("/sagas?step=" + "x" * 20_000)).status_code == 414
 
@@ -86,11 +98,17 @@ async def test_nothing_is_done_by_looking(browser: Browser, address: str) -> Non
 
 
 async def test_a_defect_shows_a_page_without_its_text(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    text_of_the_error = "secret payload"
+
     def fail(*_: object) -> None:
-        raise ValueError("secret payload")
+        raise ValueError(text_of_the_error)
 
     monkeypatch.setattr("orchestrator.console.pages.audit.audit_row", fail)
     await browser.post(POST, {"action": "RETRY", "do": "act", "reason": "x", "version": "9", "request_id": "r"})
-    text = await browser.get("/audit", 500)
+    with capture_logs() as logs:
+        text = await browser.get("/audit", 500)
+    (entry,) = logs
+    assert (entry["page"], entry["error"]) == ("audit", "ValueError")
+    assert "secret" not in str(entry)
     assert "This page has a defect." in text
     assert "secret" not in text
