@@ -46,6 +46,19 @@ async def test_tables_look_as_they_did(name: str, monkeypatch: pytest.MonkeyPatc
     assert all(len(line) <= 120 for line in shown.splitlines())
 
 
+async def test_a_narrow_terminal_keeps_what_matters_and_a_pipe_keeps_everything() -> None:
+    async with serving(Operator()) as address:
+        narrow = await sagactl(address, "stuck", "--limit", "1", columns=80)
+        wide = await sagactl(address, "stuck", "--limit", "1", columns=1000)
+    assert all(len(line) <= 80 for line in narrow.stdout.splitlines())
+    assert re.search(
+        r"^01900000-0000-7000-8000-000000000027 .*STUCK .*charge .*CARD_DECLINED", narrow.stdout, re.MULTILINE
+    )
+    assert "MOVED" not in narrow.stdout
+    assert "MOVED" in wide.stdout
+    assert "place-order v2" in wide.stdout
+
+
 async def test_json_is_the_contract_s_and_nothing_else_is_on_standard_output() -> None:
     async with serving(Operator()) as address:
         for arguments in COMMANDS.values():

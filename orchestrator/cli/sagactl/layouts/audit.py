@@ -3,20 +3,19 @@
 from collections.abc import Iterable, Iterator
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 from saga.v1 import operator_pb2
 from saga.v1 import operator_service_pb2 as pb
 
 from orchestrator.cli.sagactl.layouts.plans import failure_text
-from orchestrator.cli.sagactl.layouts.tables import table
+from orchestrator.cli.sagactl.layouts.tables import Rows, table
 from orchestrator.cli.sagactl.words import clock, many, word
 
 ACTIONS = operator_pb2.OperatorAction.DESCRIPTOR
 OUTCOMES = operator_pb2.AuditOutcome.DESCRIPTOR
 
 
-def audit_table(entries: Iterable[operator_pb2.AuditEntry]) -> Table:
+def audit_table(entries: Iterable[operator_pb2.AuditEntry]) -> Rows:
     """One line an entry."""
     return table(
         ("WHEN", "WHO", "ACTION", "ON", "OUTCOME", "REASON", "REFUSED BECAUSE"),

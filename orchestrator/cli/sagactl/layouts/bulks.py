@@ -5,7 +5,6 @@ from datetime import datetime
 
 from google.protobuf.json_format import MessageToJson
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 from saga.v1 import operator_pb2
 from saga.v1 import operator_service_pb2 as pb
@@ -13,7 +12,7 @@ from saga.v1 import operator_service_pb2 as pb
 from orchestrator.cli.sagactl.layouts.audit import ACTIONS, OUTCOMES
 from orchestrator.cli.sagactl.layouts.plans import failure_text, short
 from orchestrator.cli.sagactl.layouts.sagas import definition_of, state_of
-from orchestrator.cli.sagactl.layouts.tables import heading, pairs, table
+from orchestrator.cli.sagactl.layouts.tables import LIST_CELL_CHARS, Rows, heading, pairs, table
 from orchestrator.cli.sagactl.words import age, clock, many, word
 
 BULK_STATES = operator_pb2.BulkState.DESCRIPTOR
@@ -73,10 +72,10 @@ def bulk_head(bulk: operator_pb2.Bulk) -> Iterator[RenderableType]:
     )
 
 
-def bulk_table(bulks: Iterable[operator_pb2.Bulk], now: datetime) -> Table:
+def bulk_table(bulks: Iterable[operator_pb2.Bulk], now: datetime) -> Rows:
     """One line a bulk."""
     return table(
-        ("BULK!", "ACTION", "STATE", "SAGAS#", "GRANTED#", "REFUSED#", "AGE#", "WHO", "REASON"),
+        ("BULK!", "ACTION", "STATE", "SAGAS#", "GRANTED#", "REFUSED#", "AGE#?", "WHO?", "REASON?"),
         (
             (
                 each.bulk_id,
@@ -91,11 +90,11 @@ def bulk_table(bulks: Iterable[operator_pb2.Bulk], now: datetime) -> Table:
             )
             for each in bulks
         ),
-        one_line=True,
+        cell_chars=LIST_CELL_CHARS,
     )
 
 
-def member_table(members: Iterable[operator_pb2.BulkMember]) -> Table:
+def member_table(members: Iterable[operator_pb2.BulkMember]) -> Rows:
     """One line a saga."""
     return table(
         ("SAGA!", "OUTCOME", "DECIDED", "REFUSED BECAUSE"),

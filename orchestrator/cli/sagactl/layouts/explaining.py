@@ -7,7 +7,7 @@ from typing import Final
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
-from saga.v1 import operator_pb2
+from saga.v1 import operator_pb2, saga_pb2
 from saga.v1 import operator_service_pb2 as pb
 
 from orchestrator.cli.sagactl.layouts.plans import failure_text, short
@@ -61,4 +61,7 @@ def _name(option: operator_pb2.ActionOption) -> str:
 
 def _typed(option: operator_pb2.ActionOption, response: pb.ExplainSagaResponse) -> str:
     step = f" --step {option.step}" if option.step else ""
+    if option.action == operator_pb2.OPERATOR_ACTION_SKIP_STEP:
+        forward = option.plan.state_after == saga_pb2.SAGA_STATE_RUNNING
+        step += " --response-json '{…}'" if forward else ""
     return f"sagactl {_name(option)} {response.saga.saga_id}{step} --expected-version {response.explanation.version}"

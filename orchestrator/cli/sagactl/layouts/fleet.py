@@ -4,21 +4,20 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 from saga.v1 import operator_pb2
 from saga.v1 import operator_service_pb2 as pb
 
-from orchestrator.cli.sagactl.layouts.tables import table
+from orchestrator.cli.sagactl.layouts.tables import Rows, table
 from orchestrator.cli.sagactl.words import age, clock, word
 
 _BREAKERS = operator_pb2.BreakerState.DESCRIPTOR
 
 
-def participant_table(participants: Iterable[operator_pb2.ParticipantStatus], now: datetime) -> Table:
+def participant_table(participants: Iterable[operator_pb2.ParticipantStatus], now: datetime) -> Rows:
     """One line a service, as the answering node sees it."""
     return table(
-        ("PARTICIPANT", "BREAKER", "PROBE", "IN FLIGHT#", "CALLS#", "ERRORS#", "ATTENTION#", "HELD", "ADDRESS"),
+        ("PARTICIPANT", "BREAKER", "PROBE?", "IN FLIGHT#?", "CALLS#?", "ERRORS#", "ATTENTION#", "HELD", "ADDRESS"),
         (
             (
                 each.service,
@@ -52,10 +51,10 @@ def participants(response: pb.ListParticipantsResponse, now: datetime) -> Iterat
         yield Text(f"Breakers and load are those of node {response.node_id}.", "dim")
 
 
-def node_table(nodes: Iterable[operator_pb2.Node], now: datetime) -> Table:
+def node_table(nodes: Iterable[operator_pb2.Node], now: datetime) -> Rows:
     """One line a node that has, or had, a lease."""
     return table(
-        ("NODE!", "NAME", "LEASE", "SAGAS#", "UP#", "DRAINING", "DEFINITIONS"),
+        ("NODE!", "NAME", "LEASE", "SAGAS#", "UP#?", "DRAINING?", "DEFINITIONS?"),
         (
             (
                 each.node_id,
@@ -71,10 +70,10 @@ def node_table(nodes: Iterable[operator_pb2.Node], now: datetime) -> Table:
     )
 
 
-def definition_table(definitions: Iterable[operator_pb2.DefinitionStatus]) -> Table:
+def definition_table(definitions: Iterable[operator_pb2.DefinitionStatus]) -> Rows:
     """One line a version."""
     return table(
-        ("DEFINITION", "RUNNING#", "COMPENSATING#", "STUCK#", "NODES#", "REMOVE", "WHY", "REGISTERED"),
+        ("DEFINITION", "RUNNING#", "COMPENSATING#", "STUCK#", "NODES#?", "REMOVE", "WHY", "REGISTERED?"),
         (
             (
                 f"{each.name} v{each.version}",

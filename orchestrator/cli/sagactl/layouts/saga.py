@@ -12,7 +12,7 @@ from orchestrator.cli.sagactl.layouts.audit import audit_table
 from orchestrator.cli.sagactl.layouts.events import event_line
 from orchestrator.cli.sagactl.layouts.plans import PHASES, failure_text
 from orchestrator.cli.sagactl.layouts.sagas import ATTENTIONS, definition_of, state_of
-from orchestrator.cli.sagactl.layouts.tables import heading, pairs, table
+from orchestrator.cli.sagactl.layouts.tables import Rows, heading, pairs, table
 from orchestrator.cli.sagactl.words import ago, clock, took, word
 
 _KINDS = saga_pb2.StepKind.DESCRIPTOR
@@ -45,10 +45,10 @@ def head(saga: saga_pb2.Saga, now: datetime, attention: int = 0) -> Table:
     )
 
 
-def steps(saga: saga_pb2.Saga) -> Table:
+def steps(saga: saga_pb2.Saga) -> Rows:
     """One line a step."""
     return table(
-        ("STEP", "KIND", "STATE", "CALLS", "TRIED#", "AFTER", "NEXT TRY", "LAST FAILURE"),
+        ("STEP", "KIND", "STATE", "CALLS", "TRIED#", "AFTER?", "NEXT TRY?", "LAST FAILURE"),
         (
             (
                 step.name,

@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 from saga.v1 import operator_pb2, saga_pb2
 from saga.v1 import operator_service_pb2 as pb
 
-from orchestrator.cli.sagactl.layouts.tables import heading, table
+from orchestrator.cli.sagactl.layouts.tables import LIST_CELL_CHARS, Rows, cell, heading, table
 from orchestrator.cli.sagactl.words import age, many, word
 
 STATES = saga_pb2.SagaState.DESCRIPTOR
@@ -21,21 +20,28 @@ def state_of(saga: saga_pb2.Saga) -> str:
     return word(STATES, saga.state) + (" (paused)" if saga.HasField("pause_time") else "")
 
 
+def standing(summary: operator_pb2.SagaSummary) -> Text:
+    """The state, and why an operator should look at it."""
+    state, attention = state_of(summary.saga), word(ATTENTIONS, summary.attention)
+    if attention in {"", state}:
+        return cell(state)
+    return Text.assemble(cell(state), ", ", cell(attention))
+
+
 def definition_of(saga: saga_pb2.Saga) -> str:
     """``place-order v2``."""
     return f"{saga.definition} v{saga.version}"
 
 
-def saga_table(sagas: Iterable[operator_pb2.SagaSummary], now: datetime) -> Table:
+def saga_table(sagas: Iterable[operator_pb2.SagaSummary], now: datetime) -> Rows:
     """One line a saga."""
     return table(
-        ("SAGA!", "DEFINITION", "STATE", "ATTENTION", "STEP", "REASON", "AGE#", "MOVED#"),
+        ("SAGA!", "DEFINITION?", "STATE", "STEP", "REASON", "AGE#?", "MOVED#?"),
         (
             (
                 each.saga.saga_id,
                 definition_of(each.saga),
-                state_of(each.saga),
-                word(ATTENTIONS, each.attention),
+                standing(each),
                 each.step,
                 each.reason,
                 age(each.saga.create_time, now),
@@ -43,7 +49,7 @@ def saga_table(sagas: Iterable[operator_pb2.SagaSummary], now: datetime) -> Tabl
             )
             for each in sagas
         ),
-        one_line=True,
+        cell_chars=LIST_CELL_CHARS,
     )
 
 
@@ -68,10 +74,10 @@ def causes(groups: Sequence[operator_pb2.AttentionGroup], now: datetime) -> Iter
     yield cause_table(groups, now)
 
 
-def cause_table(groups: Iterable[operator_pb2.AttentionGroup], now: datetime) -> Table:
+def cause_table(groups: Iterable[operator_pb2.AttentionGroup], now: datetime) -> Rows:
     """One line a cause, with one saga of it to look at."""
     return table(
-        ("ATTENTION", "SAGAS#", "DEFINITION", "STEP", "PARTICIPANT", "REASON", "OLDEST#", "ONE OF THEM!"),
+        ("ATTENTION", "SAGAS#", "DEFINITION?", "STEP", "PARTICIPANT?", "REASON", "OLDEST#?", "ONE OF THEM!"),
         (
             (
                 word(ATTENTIONS, each.kind),
@@ -85,5 +91,5 @@ def cause_table(groups: Iterable[operator_pb2.AttentionGroup], now: datetime) ->
             )
             for each in groups
         ),
-        one_line=True,
+        cell_chars=LIST_CELL_CHARS,
     )

@@ -4,12 +4,17 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
 ID_CHARS: Final = 36
+GAP: Final = 2
+"""Between columns."""
 MAX_CELL_CHARS: Final = 300
 """Of one cell; what is longer belongs to `sagactl get`."""
+LIST_CELL_CHARS: Final = 64
+"""Of one cell of a list, where each row should be a line or two."""
 STYLES: Final = {
     "STUCK": "bold red",
     "BLOCKED": "yellow",
@@ -35,33 +40,55 @@ STYLES: Final = {
 Cell = str | int | Text
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]], *, one_line: bool = False) -> Table:
-    """Rows of cells. A heading that ends in ``#`` is of numbers; one that ends in ``!`` is never shortened.
+class Rows:
+    """A table that leaves out what it can where it is narrow, before it breaks cells into lines."""
 
-    With ``one_line`` a row never takes a second line: what is too wide is cut off.
+    def __init__(self, headings: Sequence[str], cells: list[list[Text]]) -> None:
+        self._headings, self._cells = headings, cells
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        shown = list(range(len(self._headings)))
+        optional = [index for index in shown if self._headings[index].endswith("?")]
+        while optional and sum(self._width(index) + GAP for index in shown) - GAP > options.max_width:
+            shown.remove(optional.pop())
+        made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, GAP - 1, 0, 0))
+        for index in shown:
+            flags = self._headings[index][len(self._name(index)) :]
+            whole = "#" in flags or "!" in flags
+            made.add_column(
+                self._name(index),
+                justify="right" if "#" in flags else "left",
+                no_wrap=whole,
+                min_width=min(self._width(index), ID_CHARS) if whole else None,
+                overflow="fold",
+            )
+        for row in self._cells:
+            made.add_row(*(row[index] for index in shown))
+        yield made
+
+    def _name(self, index: int) -> str:
+        return self._headings[index].rstrip("#!?")
+
+    def _width(self, index: int) -> int:
+        return max([len(self._name(index)), *(row[index].cell_len for row in self._cells)])
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]], *, cell_chars: int = MAX_CELL_CHARS) -> Rows:
+    """Rows of cells. Flags at the end of a heading: ``#`` for numbers and ``!`` for ids, neither of which is ever cut
+    up; then ``?`` for what is left out where it is narrow, the last such column first.
+
+    The other cells go on in the next line where it is narrow, and are cut off after ``cell_chars``.
     """
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for heading in headings:
-        number, whole = heading.endswith("#"), heading.endswith("!")
-        made.add_column(
-            heading.rstrip("#!"),
-            justify="right" if number else "left",
-            no_wrap=number or whole or one_line,
-            min_width=ID_CHARS if whole else None,
-            overflow="ellipsis" if one_line and not whole else "fold",
-        )
-    for row in rows:
-        made.add_row(*(cell(each) for each in row))
-    return made
+    return Rows(headings, [[cell(each, cell_chars) for each in row] for row in rows])
 
 
-def cell(value: Cell) -> Text:
+def cell(value: Cell, max_chars: int = MAX_CELL_CHARS) -> Text:
     """A value as it stands in a table; states have their colour."""
     if isinstance(value, Text):
         return value
     if isinstance(value, int):
         return Text(f"{value:,}")
-    return Text(value if len(value) <= MAX_CELL_CHARS else f"{value[:MAX_CELL_CHARS]}…", STYLES.get(value, ""))
+    return Text(value if len(value) <= max_chars else f"{value[:max_chars]}…", STYLES.get(value, ""))
 
 
 def pairs(rows: Iterable[tuple[str, Cell]]) -> Table:
