@@ -140,7 +140,7 @@ def overview(request: pb.GetOverviewRequest, now_s: float, sample: str) -> pb.Ge
 
 def add_attempts(details: op.SagaDetails, found: saga_pb2.Saga) -> None:
     """What the steps say of themselves, as attempts and as a journal."""
-    start_s = found.create_time.seconds
+    start_s = found.create_time.seconds + found.create_time.nanos / 1e9
     at_s, seq = start_s + 0.02, 1
     event = details.events.add(saga_id=found.saga_id, seq=1, type=event_pb2.EVENT_TYPE_SAGA_STARTED, epoch=1)
     event.event_time.CopyFrom(stamp(start_s))

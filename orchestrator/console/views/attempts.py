@@ -60,18 +60,18 @@ class Timeline:
 
 
 def timeline(details: op.SagaDetails, now_s: float) -> Timeline:
-    """From the saga's start to its end, or to its last event."""
+    """From the saga's start to its end, or to now."""
     saga = details.saga
     timed = [(each, _stretch(each)) for each in details.attempts if seconds(each.end_time)]
     stretches = [stretch for _, stretch in timed]
     start_s = seconds(saga.create_time) or min((one.start_s for one in stretches), default=now_s)
-    end_s = seconds(saga.end_time) or max((*(one.end_s for one in stretches), seconds(saga.update_time), start_s))
+    end_s = seconds(saga.end_time) or max((now_s, *(one.end_s for one in stretches), start_s))
     axis = Axis(stretches, start_s, end_s)
     bars: dict[str, list[Bar]] = {shown(step.name, NAME): [] for step in saga.steps}
     for each, stretch in timed:
         left, width = axis.bar(stretch)
         outcome = _outcome(each.outcome)
-        label = f"{word(PHASES, each.phase).label} {each.attempt or ''}: {outcome.label}, {_length(each)}"
+        label = f"{word(PHASES, each.phase).label} {each.attempt or ''}: {outcome.label} {_length(each)}"
         is_undo = each.phase == saga_pb2.PHASE_COMPENSATION
         bars.setdefault(shown(each.step, NAME), []).append(Bar(left, width, outcome, label, is_undo))
     deadline_s = seconds(saga.deadline_time)
@@ -96,7 +96,7 @@ def _outcome(name: str) -> Word:
 
 
 def _length(attempt: op.Attempt) -> str:
-    return span(seconds(attempt.duration)) if attempt.HasField("duration") else "time unknown"
+    return span(seconds(attempt.duration)) if attempt.HasField("duration") else ""
 
 
 def _attempt_row(attempt: op.Attempt, now_s: float) -> AttemptRow:
