@@ -342,7 +342,7 @@ class SagaOperatorServiceServicer:
 
     def HoldParticipant(self, request, context):
         """HoldParticipant makes no more calls to a participant, on every node; steps that need it are blocked, spending no
-        attempts. Calls under way end. NOT_FOUND PARTICIPANT_NOT_FOUND.
+        attempts. Calls under way end, and other nodes heed it within two seconds. NOT_FOUND PARTICIPANT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -109,7 +109,7 @@ class SagaOperatorServiceStub:
     """ListParticipants returns every service that loaded definitions call, with breaker, load and holds."""
     HoldParticipant: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.HoldParticipantRequest, _operator_service_pb2.HoldParticipantResponse]
     """HoldParticipant makes no more calls to a participant, on every node; steps that need it are blocked, spending no
-    attempts. Calls under way end. NOT_FOUND PARTICIPANT_NOT_FOUND.
+    attempts. Calls under way end, and other nodes heed it within two seconds. NOT_FOUND PARTICIPANT_NOT_FOUND.
     """
     ReleaseParticipant: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.ReleaseParticipantRequest, _operator_service_pb2.ReleaseParticipantResponse]
     """ReleaseParticipant takes a hold back; blocked steps go on by themselves. NOT_FOUND PARTICIPANT_NOT_FOUND."""
@@ -203,7 +203,7 @@ class SagaOperatorServiceAsyncStub(SagaOperatorServiceStub):
     """ListParticipants returns every service that loaded definitions call, with breaker, load and holds."""
     HoldParticipant: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.HoldParticipantRequest, _operator_service_pb2.HoldParticipantResponse]  # type: ignore[assignment]
     """HoldParticipant makes no more calls to a participant, on every node; steps that need it are blocked, spending no
-    attempts. Calls under way end. NOT_FOUND PARTICIPANT_NOT_FOUND.
+    attempts. Calls under way end, and other nodes heed it within two seconds. NOT_FOUND PARTICIPANT_NOT_FOUND.
     """
     ReleaseParticipant: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.ReleaseParticipantRequest, _operator_service_pb2.ReleaseParticipantResponse]  # type: ignore[assignment]
     """ReleaseParticipant takes a hold back; blocked steps go on by themselves. NOT_FOUND PARTICIPANT_NOT_FOUND."""
@@ -420,7 +420,7 @@ class SagaOperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_service_pb2.HoldParticipantResponse, _abc.Awaitable[_operator_service_pb2.HoldParticipantResponse]]:
         """HoldParticipant makes no more calls to a participant, on every node; steps that need it are blocked, spending no
-        attempts. Calls under way end. NOT_FOUND PARTICIPANT_NOT_FOUND.
+        attempts. Calls under way end, and other nodes heed it within two seconds. NOT_FOUND PARTICIPANT_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
