@@ -57,7 +57,11 @@ class ConsoleServer:
         try:
             listening = socket.create_server((self._host, self._port), family=family)
         except OSError as error:
-            raise ConsoleAddressError(f"cannot listen on {self._host}:{self._port}: {error.strerror}") from error
+            why = str(error.strerror).partition(" (")[0]
+            text = (
+                f"cannot listen on {self._host}:{self._port}: {why}; choose another address (port 0 takes a free one)"
+            )
+            raise ConsoleAddressError(text) from error
         listening.setblocking(False)  # noqa: FBT003  (positional only)
         self._channel = grpc.aio.insecure_channel(node_address, options=_CHANNEL_OPTIONS)
         config = uvicorn.Config(
