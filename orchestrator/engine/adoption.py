@@ -14,7 +14,7 @@ from orchestrator.definitions.registry import Registry
 from orchestrator.engine.clock import DatabaseClock
 from orchestrator.engine.dispatch import Dispatcher
 from orchestrator.engine.journal import JournalError
-from orchestrator.engine.ports import Batch, Checkpoint, JournalStore, NodeFenced, StoredSaga, StoreUnavailable
+from orchestrator.engine.ports import Batch, Checkpoint, NodeFenced, Store, StoredSaga, StoreUnavailable
 from orchestrator.engine.resume import give_up, release, resume_run
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,7 @@ class Adoption:
 
     def __init__(
         self,
-        store: JournalStore,
+        store: Store,
         registry: Registry,
         dispatcher: Dispatcher,
         clock: DatabaseClock,
@@ -63,7 +63,7 @@ class Adoption:
             return
         if self._dispatcher.defects.get(stored.saga_id, 0) >= MAX_DEFECTS:
             message = "advancing the saga fails again and again; the node's log has the traceback"
-            self._write(give_up(stored, "ENGINE_DEFECT", message, self._clock.now_us()), node_id)
+            self._give_up(stored, "ENGINE_DEFECT", message, node_id)
             return
         try:
             run = resume_run(definition, stored, self._dispatcher, self._policy)
@@ -73,7 +73,7 @@ class Adoption:
             self._hand_back(stored, node_id)
         except PayloadError as error:
             log.warning("input_unreadable", saga_id=saga_id, error=str(error))
-            self._write(give_up(stored, "INPUT_UNREADABLE", str(error), self._clock.now_us()), node_id)
+            self._give_up(stored, "INPUT_UNREADABLE", str(error), node_id)
         except Exception:
             log.exception("resume_defect", saga_id=saga_id)
             self._dispatcher.count_defect(stored.saga_id)
@@ -93,6 +93,21 @@ class Adoption:
 
     def _write(self, checkpoint: Checkpoint, node_id: UUID) -> None:
         self._spawn(self._write_alone(checkpoint, node_id))
+
+    def _give_up(self, stored: StoredSaga, reason: str, message: str, node_id: UUID) -> None:
+        self._spawn(self._stop(stored, reason, message, node_id))
+
+    async def _stop(self, stored: StoredSaga, reason: str, message: str, node_id: UUID) -> None:
+        """Makes a saga stuck that cannot be advanced, with an answer to whatever is asked of it."""
+        try:
+            waiting = await self._store.pending_requests(node_id)
+        except StoreUnavailable:
+            await asyncio.sleep(RETRY_S)
+            self._orphaned()
+            return
+        requests = [request for request in waiting if request.saga_id == stored.saga_id]
+        checkpoint = give_up(stored, reason, message, self._clock.now_us(), requests)
+        await self._write_alone(checkpoint, node_id)
 
     async def _write_alone(self, checkpoint: Checkpoint, node_id: UUID) -> None:
         """For a saga that is not in memory. If it fails, the saga is found again among those that the node owns."""

@@ -1,12 +1,14 @@
 """From a stored saga to a run: fold the journal. There is no other recovery code."""
 
+from collections.abc import Sequence
+
 from orchestrator.core.backoff import CorePolicy
-from orchestrator.core.events import Failure, Phase, SagaStuck
+from orchestrator.core.events import Event, Failure, Phase, RequestConsumed, SagaStuck
 from orchestrator.core.fold import fold, initial
 from orchestrator.core.state import SagaState, SagaStatus
 from orchestrator.definitions.model import Definition
 from orchestrator.engine.journal import decode, encode, step_names
-from orchestrator.engine.ports import Checkpoint, JournalEntry, RowState, StoredSaga
+from orchestrator.engine.ports import Checkpoint, JournalEntry, RowState, SagaRequest, StoredSaga
 from orchestrator.engine.run import RunHost, SagaRun
 
 
@@ -34,11 +36,28 @@ def release(stored: StoredSaga, wake_at_us: int) -> Checkpoint:
     )
 
 
-def give_up(stored: StoredSaga, reason: str, message: str, now_us: int) -> Checkpoint:
-    """Stops a saga that this program cannot even advance."""
+def give_up(
+    stored: StoredSaga, reason: str, message: str, now_us: int, requests: Sequence[SagaRequest] = ()
+) -> Checkpoint:
+    """Stops a saga that this program cannot even advance, and refuses what is asked of it: it would be claimed for it
+    again and again.
+    """
     failure = Failure(0, reason, message)
-    kind, attributes = encode((), SagaStuck(None, Phase.ACTION, failure))
-    seq = stored.last_seq + 1
+    events: list[Event] = [
+        RequestConsumed(request.number, request.kind, failure, request.caller, request.reason) for request in requests
+    ]
+    if stored.row.status is not SagaStatus.STUCK:
+        events.append(SagaStuck(None, Phase.ACTION, failure))
+    entries = tuple(
+        JournalEntry(seq, *encode((), event), now_us) for seq, event in enumerate(events, stored.last_seq + 1)
+    )
     row = RowState(SagaStatus.STUCK, stored.row.deadline_us, stored.row.failed_step, 0, failure.reason, failure.message)
-    entry = JournalEntry(seq, kind, attributes, now_us)
-    return Checkpoint(stored.saga_id, stored.epoch, seq, row, (entry,), release=True)
+    return Checkpoint(
+        stored.saga_id,
+        stored.epoch,
+        stored.last_seq + len(entries),
+        row,
+        entries,
+        release=True,
+        consumed_requests=tuple(request.number for request in requests),
+    )

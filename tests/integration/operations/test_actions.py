@@ -12,6 +12,7 @@ from saga.v1 import saga_pb2
 
 from orchestrator.core.state import SagaStatus
 from orchestrator.engine.ports import Answer
+from orchestrator.operations.values import AuditAction, SagaAction
 from tests.integration.engine.harness import until
 from tests.integration.engine.played import OK, REJECTED, UNAVAILABLE
 from tests.integration.operations.conftest import CALL_S, Door, close_door, open_door, told
@@ -210,3 +211,17 @@ async def test_what_is_only_validated_changes_nothing(door: Door, method: str) -
     assert answer.plan.allowed == (method not in {"ForceCompensation", "PauseSaga"})
     assert await door.rig.stored(saga_id) == before
     assert not (await door.stub.ListAudit(pb.ListAuditRequest(), timeout=CALL_S)).entries
+
+
+async def test_a_saga_that_nobody_can_advance_answers_and_is_not_claimed_again_and_again(door: Door) -> None:
+    saga_id = await stuck_backward(door)
+    await door.rig.db.execute("UPDATE saga SET input = '\\xffffff' WHERE saga_id = $1", saga_id)
+    seen = await door.version(saga_id)
+    number = await door.node.real_store.add_action(
+        SagaAction(saga_id, AuditAction.RETRY, "ann", "poison", "because", seen)
+    )
+    refusal = await door.node.engine.decided(saga_id, number, CALL_S)
+    assert refusal is not None
+    assert refusal.reason == "INPUT_UNREADABLE"
+    stored = await door.rig.stored(saga_id)
+    assert (stored.owner, stored.row.status, stored.last_seq) == (None, SagaStatus.STUCK, seen + 2), "claimed, answered"
