@@ -15,7 +15,7 @@ from saga.v1 import operator_service_pb2 as pb
 from orchestrator.cli.sagactl.commanding import Session, command
 from orchestrator.cli.sagactl.exits import CommandError, ExitCode
 from orchestrator.cli.sagactl.harmless import harmless, plain
-from orchestrator.cli.sagactl.keys import keys
+from orchestrator.cli.sagactl.keys import interrupts, keys
 from orchestrator.cli.sagactl.layouts.overview import ASCII_BARS, BARS, overview
 from orchestrator.cli.sagactl.words import parse_span
 
@@ -56,8 +56,14 @@ def top(
 def _live(look: "_Look", console: Console, interval_s: float) -> None:
     first = look.drawn()  # what hinders it is told before the screen is taken
     try:
-        with keys() as next_key, Live(first, console=console, screen=True, auto_refresh=False) as live:
+        with (
+            interrupts() as interrupted,
+            keys() as next_key,
+            Live(first, console=console, screen=True, auto_refresh=False) as live,
+        ):
             while next_key(interval_s) not in _QUIT:
+                if interrupted():
+                    raise KeyboardInterrupt
                 live.update(look.drawn_or_last(), refresh=True)
     finally:  # Ctrl-C may come while the screen is being taken
         console.set_alt_screen(enable=False)
