@@ -202,7 +202,7 @@ def _operator_requested(move: Move, given: given_.OperatorRequested) -> None:
 
 def _cancel(move: Move, given: given_.CancelRequested) -> None:
     if move.state.by_hand.is_resolving:
-        _refuse_cancel(move, given)
+        _refuse_resolving(move, given)
         return
     if is_past_pivot(move.spec, move.state):
         message = "the pivot may have taken effect; the saga can only go forward"
@@ -212,7 +212,15 @@ def _cancel(move: Move, given: given_.CancelRequested) -> None:
     move.turn_around(CompensationCause.CANCELLED, None, Failure(0, "CANCELLED", "the saga was cancelled"))
 
 
+def _refuse_resolving(move: Move, given: given_.CancelRequested) -> None:
+    message = "the saga is being resolved by hand; nothing more is done or undone"
+    move.record(ev.RequestConsumed(given.number, "cancel", Failure(0, "SAGA_STATE", message)))
+
+
 def _cancel_again(move: Move, given: given_.CancelRequested) -> None:
+    if move.state.by_hand.is_resolving:
+        _refuse_resolving(move, given)
+        return
     move.record(ev.RequestConsumed(given.number, "cancel", None))
 
 

@@ -40,6 +40,8 @@ class Orders:
         self._drains = False
         self._wake: Final = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self.has_stopped = False
+        """The node shuts down: who follows something here turns to another node."""
 
     def start(self) -> None:
         """Begins to look."""
@@ -48,6 +50,7 @@ class Orders:
 
     async def stop(self) -> None:
         """Ends at once; what was begun is gone on with by another node."""
+        self.has_stopped = True
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)

@@ -26,7 +26,14 @@ from orchestrator.operations.values import (
 from orchestrator.rpc.calls import Context, caller_of, wait_budget_s
 from orchestrator.rpc.error_mapping import READING, engine_errors, invalid, outcome_pending, refuse_nul
 from orchestrator.rpc.listing import first_that_fit, page_size
-from orchestrator.rpc.operator_errors import ACTING, action_errors, action_refused, bulk_ended, not_found
+from orchestrator.rpc.operator_errors import (
+    ACTING,
+    action_errors,
+    action_refused,
+    bulk_ended,
+    bulk_interrupted,
+    not_found,
+)
 from orchestrator.rpc.operator_messages import bulk_message, member_message, selection, summary_message
 from orchestrator.rpc.operator_reading import OperatorReading, _shown
 from orchestrator.rpc.page_tokens import decode_token, encode_token
@@ -214,6 +221,8 @@ class OperatorActing(OperatorReading):
                 yield pb.WatchBulkResponse(bulk=bulk_message(bulk))
             if bulk.state is BulkState.DONE or (bulk.state is BulkState.CANCELLED and not bulk.in_progress):
                 return
+            if self._operators.orders.has_stopped:
+                raise bulk_interrupted(bulk_id)
             if asyncio.get_running_loop().time() >= ends_at:
                 raise outcome_pending(bulk_id, "the stream has lasted as long as it may; call again")
             await asyncio.sleep(WATCH_INTERVAL_S)

@@ -59,3 +59,9 @@ def bulk_ended(bulk_id: UUID) -> RpcError:
     """FAILED_PRECONDITION: there is nothing to cancel."""
     text = f"bulk {bulk_id} has ended; its members are as ListBulkMembers says"
     return RpcError(grpc.StatusCode.FAILED_PRECONDITION, Reason.BULK_STATE, text)
+
+
+def bulk_interrupted(bulk_id: UUID) -> RpcError:
+    """UNAVAILABLE: the stream ends before its bulk, for the node's sake."""
+    text = f"this node stops, and bulk {bulk_id} goes on elsewhere; call again at another node"
+    return RpcError(grpc.StatusCode.UNAVAILABLE, Reason.NODE_DRAINING, text, retry_delay_s=0.5)

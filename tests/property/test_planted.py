@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.core import graph, plan, steps
+from orchestrator.core import fold_by_hand, graph, operate, plan, steps
 from orchestrator.core.definition import SagaSpec, StepKind
 from orchestrator.core.events import CompensationCause, Failure, Phase, StepCompensated
 from orchestrator.core.graph import ancestors, is_open
@@ -115,3 +115,27 @@ def test_leaving_out_the_settling_of_a_pivot(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(steps, "lose_step", hopeful)
     with pytest.raises(Violation, match=r"^I3"):
         sweep(SEEDS, barriers_only=True)
+
+
+def test_resolving_by_hand_without_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fold_by_hand, "is_settled_on_resolution", lambda *_: False)
+    with pytest.raises(Violation, match=r"^(I4: a late call of step \d+ took effect after|I3: RESOLVED)"):
+        sweep(SEEDS, operated=True, barriers_only=True)
+
+
+def test_skipping_without_settling(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operate, "can_settle", lambda _step: False)
+    with pytest.raises(Violation, match=r"^I3: (COMPLETED|COMPENSATED), and step"):
+        sweep(SEEDS, operated=True, barriers_only=True)
+
+
+def test_turning_a_stuck_saga_around_past_its_pivot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operate, "is_past_pivot", lambda *_: False)
+    with pytest.raises(Violation, match=r"^I3"):
+        sweep(SEEDS, operated=True, barriers_only=True)
+
+
+def test_calling_steps_of_a_paused_saga(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "_plan_by_hand", lambda _move: False)
+    with pytest.raises(Violation, match=r"while the saga is paused|something else than settling resolves"):
+        sweep(SEEDS, operated=True, barriers_only=True)

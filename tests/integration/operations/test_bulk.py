@@ -70,6 +70,9 @@ async def test_another_node_goes_on_where_one_died(door: Door) -> None:
     await door.operators.orders.stop()
     bulk = (await door.stub.StartBulk(start(rate_per_s=1000.0), timeout=CALL_S)).bulk
     bulk_id = uuid.UUID(bulk.bulk_id)
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await watch(door, bulk.bulk_id)
+    assert told(caught.value).reason == "NODE_DRAINING"
     taken = await door.node.real_store.take_members(bulk_id, 3)
     assert len(taken) == 3, "and then the node dies"
     await door.rig.db.execute(
