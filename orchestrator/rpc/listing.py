@@ -51,15 +51,19 @@ def saga_filter(given: pb.SagaFilter) -> SagaFilter:
         version=given.version or None,
         states=tuple(states),
         concurrency_key=given.concurrency_key or None,
-        created_from_us=_time_us(given, "create_time_from"),
-        created_to_us=_time_us(given, "create_time_to"),
+        created_from_us=time_us(given, "create_time_from", "filter.create_time_from"),
+        created_to_us=time_us(given, "create_time_to", "filter.create_time_to"),
     )
 
 
-def _time_us(given: pb.SagaFilter, name: str) -> int | None:
-    if not given.HasField(name):  # type: ignore[arg-type]  # the stub takes literals alone
+def time_us(given: Message, name: str, path: str) -> int | None:
+    """A time of a request, in microseconds; None if it is not set. ``path`` is the field's, for the error.
+
+    Raises INVALID_ARGUMENT beyond the years 1 to 9999.
+    """
+    if not given.HasField(name):
         return None
     time: Timestamp = getattr(given, name)
     if not (_FIRST_SECOND <= time.seconds <= _LAST_SECOND and 0 <= time.nanos < 1_000_000_000):
-        raise invalid(f"filter.{name}", "must lie in the years 1 to 9999, with nanos of 0 to 999999999")
+        raise invalid(path, "must lie in the years 1 to 9999, with nanos of 0 to 999999999")
     return time.seconds * 1_000_000 + time.nanos // 1000

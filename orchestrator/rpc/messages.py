@@ -3,7 +3,6 @@
 from typing import Any, Final, cast
 from uuid import UUID
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from saga.v1 import event_pb2, saga_pb2
 
 from orchestrator.core.definition import StepSpec
@@ -12,6 +11,7 @@ from orchestrator.core.state import SagaStatus, StepState, StepStatus
 from orchestrator.definitions.model import BoundStep
 from orchestrator.engine.api import SagaView
 from orchestrator.engine.ports import StoredEntry, StoredSaga
+from orchestrator.operations.messages import failure_message, timestamp
 
 _RUNNABLE: Final = frozenset({SagaStatus.PENDING, SagaStatus.RUNNING, SagaStatus.COMPENSATING})
 _TIMED: Final = frozenset({StepStatus.RUNNING, StepStatus.UNKNOWN, StepStatus.COMPENSATING})
@@ -22,16 +22,6 @@ _ATTRIBUTES: Final[dict[int, str]] = {
     if number != event_pb2.EVENT_TYPE_UNSPECIFIED
 }
 """The field of ``SagaEvent`` that holds the attributes of an event, by its type."""
-
-
-def timestamp(at_us: int) -> Timestamp:
-    """Microseconds since the Unix epoch as a message."""
-    return Timestamp(seconds=at_us // 1_000_000, nanos=at_us % 1_000_000 * 1000)
-
-
-def failure_message(failure: Failure) -> saga_pb2.Failure:
-    """The core's failure as a message."""
-    return saga_pb2.Failure(code=failure.code, reason=failure.reason, message=failure.message)
 
 
 def saga_message(stored: StoredSaga) -> saga_pb2.Saga:

@@ -35,7 +35,7 @@ from orchestrator.rpc.operator_errors import (
     not_found,
 )
 from orchestrator.rpc.operator_messages import bulk_message, member_message, selection, summary_message
-from orchestrator.rpc.operator_reading import OperatorReading, _shown
+from orchestrator.rpc.operator_reading import OperatorReading, shown_saga
 from orchestrator.rpc.page_tokens import decode_token, encode_token
 
 DEFAULT_RATE_PER_S: Final = 50.0
@@ -131,14 +131,14 @@ class OperatorActing(OperatorReading):
         if request.validate_only:
             with action_errors(saga_id, READING):
                 view, plan = await self._operators.acting.plan(asked)
-            return _shown(view), plan
+            return shown_saga(view), plan
         timeout_s = wait_budget_s(context, self._settings.max_wait_s)
         with action_errors(saga_id, ACTING):
             refusal, plan = await self._operators.acting.act(asked, timeout_s)
         if refusal is not None:
             raise action_refused(saga_id, refusal)
         with engine_errors(READING, saga_id):
-            return _shown(await self._view(saga_id)), plan
+            return shown_saga(await self._view(saga_id)), plan
 
     async def StartBulk(self, request: pb.StartBulkRequest, context: Context) -> pb.StartBulkResponse:  # noqa: N802
         for name, text in (("request_id", request.request_id), ("reason", request.reason)):

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from google.protobuf.duration_pb2 import Duration
-from google.protobuf.message import Message
-from google.protobuf.timestamp_pb2 import Timestamp
 from saga.v1 import operator_pb2 as op
 from saga.v1 import operator_service_pb2 as pb
 from saga.v1 import saga_pb2
@@ -29,21 +27,10 @@ from orchestrator.operations.values import (
     StoredBulk,
 )
 from orchestrator.rpc.error_mapping import invalid, refuse_nul
+from orchestrator.rpc.listing import time_us
 from orchestrator.rpc.messages import saga_message
 
-_FIRST_SECOND = -62_135_596_800
-_LAST_SECOND = 253_402_300_799
 _ACTIONS = frozenset(action.value for action in AuditAction)
-
-
-def time_us(given: Message, name: str, path: str) -> int | None:
-    """A time of a request; None if it is not set. Raises INVALID_ARGUMENT beyond the years 1 to 9999."""
-    if not given.HasField(name):
-        return None
-    time: Timestamp = getattr(given, name)
-    if not (_FIRST_SECOND <= time.seconds <= _LAST_SECOND and 0 <= time.nanos < 1_000_000_000):
-        raise invalid(path, "must lie in the years 1 to 9999, with nanos of 0 to 999999999")
-    return time.seconds * 1_000_000 + time.nanos // 1000
 
 
 def duration_s(given: Duration) -> float:

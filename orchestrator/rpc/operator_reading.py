@@ -119,7 +119,7 @@ class OperatorReading(SagaOperatorServiceServicer):
             self._operators.hindrances(holds),
             {str(node.node_id): node.name for node in nodes if node.alive},
         )
-        return pb.ExplainSagaResponse(saga=_shown(view), explanation=explain(view, attention, around))
+        return pb.ExplainSagaResponse(saga=shown_saga(view), explanation=explain(view, attention, around))
 
     async def GetOverview(self, request: pb.GetOverviewRequest, context: Context) -> pb.GetOverviewResponse:  # noqa: N802
         refuse_nul("definition", request.definition)
@@ -172,7 +172,7 @@ class OperatorReading(SagaOperatorServiceServicer):
         return op.AttentionKind.ValueType(kind.value)
 
 
-def _shown(view: SagaView) -> saga_pb2.Saga:
+def shown_saga(view: SagaView) -> saga_pb2.Saga:
     """With its steps and without its result, which is payload."""
     saga = view_message(view)
     saga.ClearField("result")
