@@ -59,19 +59,19 @@ async def read_reports(addresses: dict[str, str]) -> Reports:
 
 
 def sums(outcomes: list[Outcome], receipts: list[ReceiveStockRequest], reports: Reports) -> list[Sum]:
-    """Every number that the ends of the sagas imply. Version 1 of ``place-order`` keeps its stock reserved."""
+    """Every number that the ends of the sagas imply. Only version 1 of ``place-order`` leaves its stock reserved."""
     completed = [outcome for outcome in outcomes if outcome.state == SAGA_STATE_COMPLETED]
-    first = [outcome for outcome in completed if outcome.order.version == 1]
-    second = [outcome for outcome in completed if outcome.order.version == 2]
+    reserved = [outcome for outcome in completed if outcome.order.leaves_reserved]
+    shipped = [outcome for outcome in completed if not outcome.order.leaves_reserved]
     return [
-        *_stock_sums(_ordered(first), _ordered(second), _received(receipts), reports.inventory),
-        Sum("reservations held (v1)", len(first), reports.inventory.held_reservations),
-        Sum("reservations confirmed (v2)", len(second), reports.inventory.confirmed_reservations),
+        *_stock_sums(_ordered(reserved), _ordered(shipped), _received(receipts), reports.inventory),
+        Sum("reservations held (v1)", len(reserved), reports.inventory.held_reservations),
+        Sum("reservations confirmed", len(shipped), reports.inventory.confirmed_reservations),
         *_money_sums(completed, reports.payment),
         Sum("payments captured", len(completed), reports.payment.captured_payments),
         Sum("open authorisations", 0, reports.payment.open_authorizations),
-        Sum("shipments booked (v1)", len(first), reports.shipping.booked_shipments),
-        Sum("shipments handed over (v2)", len(second), reports.shipping.handed_over_shipments),
+        Sum("shipments booked (v1)", len(reserved), reports.shipping.booked_shipments),
+        Sum("shipments handed over", len(shipped), reports.shipping.handed_over_shipments),
     ]
 
 

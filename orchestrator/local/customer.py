@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import grpc
 from google.protobuf.message import Message
@@ -22,6 +22,8 @@ ORDER_TIMEOUT_S: Final = 90.0
 FIRST_BACKOFF_S: Final = 0.05
 MAX_BACKOFF_S: Final = 1.0
 ENDED: Final = frozenset({SAGA_STATE_COMPLETED, SAGA_STATE_COMPENSATED, SAGA_STATE_STUCK})
+STORED: Final = frozenset(SagaState.values())
+"""Every state: a saga that has one is stored."""
 IN_DOUBT: Final = frozenset(
     {
         grpc.StatusCode.UNAVAILABLE,
@@ -36,6 +38,10 @@ IN_DOUBT: Final = frozenset(
 """Statuses after which the same request is sent again, to another node."""
 
 ResponseT = TypeVar("ResponseT", bound=Message)
+Found: TypeAlias = "tuple[SagaState.ValueType, str, str, str]"
+"""Of an order's saga: its state and id, the step that failed and why."""
+Attempt: TypeAlias = "Callable[[Order, str], Awaitable[Found]]"
+"""One way to ask a node about an order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +75,21 @@ class Customer:
 
     async def place(self, order: Order, first: str) -> Outcome:
         """Returns the end of the order, asking node ``first`` before the others. Raises ``OrderTimeoutError``."""
-        attempt = self._place_typed if order.version == 2 else self._start_and_wait
+        by_front_door = order.definition == "place-order" and order.version == 2
+        attempt = self._place_typed if by_front_door else self._start_and_wait
+        started = time.monotonic()
+        found, calls = await self._insist(order, first, attempt, ENDED)
+        return Outcome(order, *found, calls, time.monotonic() - started)
+
+    async def start(self, order: Order, first: str) -> str:
+        """Returns the id of the order's saga once that is stored. Raises ``OrderTimeoutError``."""
+        (_, saga_id, _, _), _ = await self._insist(order, first, self._start, STORED)
+        return saga_id
+
+    async def _insist(
+        self, order: Order, first: str, attempt: Attempt, enough: "frozenset[SagaState.ValueType]"
+    ) -> tuple[Found, int]:
+        """Asks until the saga is in a state that is enough; returns that, and how many calls it took."""
         nodes = list(self._channels)
         turn = nodes.index(first)
         backoff_s = FIRST_BACKOFF_S
@@ -80,7 +100,7 @@ class Customer:
                 break
             node = nodes[turn % len(nodes)]
             try:
-                state, saga_id, failed_step, reason = await attempt(order, node)
+                found = await attempt(order, node)
             except grpc.aio.AioRpcError as error:
                 if error.code() not in IN_DOUBT:
                     raise
@@ -89,13 +109,12 @@ class Customer:
                 await asyncio.sleep(random.uniform(0, backoff_s))  # noqa: S311  (jitter, not a secret)
                 backoff_s = min(MAX_BACKOFF_S, backoff_s * 2)
                 continue
-            if state in ENDED:
-                latency_s = time.monotonic() - started
-                return Outcome(order, state, saga_id, failed_step, reason, calls, latency_s)
-            last = f"{SagaState.Name(state)} from {node}"
+            if found[0] in enough:
+                return found, calls
+            last = f"{SagaState.Name(found[0])} from {node}"
         raise OrderTimeoutError(f"order {order.request.order_id} has no end after {ORDER_TIMEOUT_S:g} s: {last}")
 
-    async def _place_typed(self, order: Order, node: str) -> "tuple[SagaState.ValueType, str, str, str]":
+    async def _place_typed(self, order: Order, node: str) -> Found:
         """The shop's own front door, which runs the newest version."""
         stub = OrderServiceStub(self._channels[node])
         try:
@@ -108,18 +127,24 @@ class Customer:
             return SAGA_STATE_COMPENSATED, told["saga_id"], told["failed_step"], told["failure_reason"]
         return response.state, response.saga_id, "", ""
 
-    async def _start_and_wait(self, order: Order, node: str) -> "tuple[SagaState.ValueType, str, str, str]":
+    async def _start_and_wait(self, order: Order, node: str) -> Found:
         """The generic door, which runs any version."""
+        stub = SagaServiceStub(self._channels[node])
+        _, saga_id, _, _ = await self._start(order, node)
+        wait = WaitSagaRequest(saga_id=saga_id)
+        saga = (await self._counted(node, lambda: stub.WaitSaga(wait, timeout=CALL_TIMEOUT_S))).saga
+        return saga.state, saga.saga_id, saga.failed_step, saga.failure.reason
+
+    async def _start(self, order: Order, node: str) -> Found:
+        """Any definition, without waiting for its end."""
         stub = SagaServiceStub(self._channels[node])
         start = StartSagaRequest(
             request_id=order.request.request_id,
-            definition="place-order",
+            definition=order.definition,
             version=order.version,
             input=order.request.SerializeToString(),
         )
-        started = await self._counted(node, lambda: stub.StartSaga(start, timeout=CALL_TIMEOUT_S))
-        wait = WaitSagaRequest(saga_id=started.saga.saga_id)
-        saga = (await self._counted(node, lambda: stub.WaitSaga(wait, timeout=CALL_TIMEOUT_S))).saga
+        saga = (await self._counted(node, lambda: stub.StartSaga(start, timeout=CALL_TIMEOUT_S))).saga
         return saga.state, saga.saga_id, saga.failed_step, saga.failure.reason
 
     async def _counted(self, node: str, call: Callable[[], Awaitable[ResponseT]]) -> ResponseT:

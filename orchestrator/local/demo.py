@@ -5,47 +5,28 @@
 
 import argparse
 import asyncio
-import fcntl
-import shutil
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import grpc
-from inventory.v1.inventory_pb2 import ReceiveStockRequest
-from inventory.v1.inventory_pb2_grpc import InventoryServiceStub
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from saga.v1.saga_pb2 import Saga
-from saga.v1.saga_service_pb2 import ListSagasRequest
-from saga.v1.saga_service_pb2_grpc import SagaServiceStub
 
 from orchestrator.local.conservation import read_reports, sums
 from orchestrator.local.customer import Customer, Outcome
+from orchestrator.local.demonstration import end_with
 from orchestrator.local.orders import Order, load_orders, load_receipts
-from orchestrator.local.postgres import PostgresStartError
-from orchestrator.local.processes import ChildError
+from orchestrator.local.shop import list_sagas, receive_stock
 from orchestrator.local.stack import Stack, StackSettings, addresses, cancel_on_signals
-from orchestrator.local.verdict import outcome_table, saga_sums, sum_table
+from orchestrator.local.verdict import outcome_table, print_verdict, saga_sums, takeover_caption
 
 DIRECTORY: Final = Path("var/demo")
-MARK: Final = ".demo"
-"""Says that a directory is the demonstration's own, to be emptied."""
 ORDERS_AT_ONCE: Final = 48
 KILL_AFTER: Final = 0.4
 """Share of the orders that have ended when a node is killed."""
-CALL_TIMEOUT_S: Final = 20.0
 DEMO_TIMEOUT_S: Final = 150.0
 REPORT_EVERY: Final = 50
-PAGE_SIZE: Final = 500
-
-
-class DirectoryInUseError(Exception):
-    """The directory is not free for a demonstration; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,28 +95,6 @@ class Floor:
         )
 
 
-async def receive_stock(address: str, receipts: list[ReceiveStockRequest]) -> None:
-    """Books the deliveries at the inventory."""
-    async with grpc.aio.insecure_channel(address) as channel:
-        stub = InventoryServiceStub(channel)
-        for receipt in receipts:
-            await stub.ReceiveStock(receipt, timeout=CALL_TIMEOUT_S)
-
-
-async def list_sagas(address: str) -> list[Saga]:
-    """All sagas that the store holds."""
-    found: list[Saga] = []
-    request = ListSagasRequest(page_size=PAGE_SIZE)
-    async with grpc.aio.insecure_channel(address) as channel:
-        stub = SagaServiceStub(channel)
-        while True:
-            page = await stub.ListSagas(request, timeout=CALL_TIMEOUT_S)
-            found.extend(page.sagas)
-            if not page.next_page_token:
-                return found
-            request.page_token = page.next_page_token
-
-
 async def run(console: Console, directory: Path) -> bool:
     """The whole demonstration in a fresh ``directory``; True if every invariant held."""
     cancel_on_signals()
@@ -154,32 +113,10 @@ async def run(console: Console, directory: Path) -> bool:
     killed = floor.killing is not None
     checked = saga_sums(floor.outcomes, sagas, orders=len(orders), killed=killed)
     checked += sums(floor.outcomes, receipts, reports)
-    console.print(outcome_table(floor.outcomes, sagas))
-    console.print(sum_table(checked))
-    wrong = [each for each in checked if not each.holds]
-    verdict = f"[bold red]{len(wrong)} sums are wrong[/]" if wrong else "[bold green]Everything is accounted for[/]"
-    console.print(f"{verdict}, {time.monotonic() - started:.1f} s after the start.")
-    return not wrong
-
-
-@contextmanager
-def fresh(directory: Path) -> Iterator[None]:
-    """Empties the demonstration's own directory, which one run at a time may use.
-
-    Raises ``DirectoryInUseError`` for one that another run uses, or that holds what no run has left there.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    if any(directory.iterdir()) and not (directory / MARK).exists():
-        raise DirectoryInUseError(f"{directory} holds other files: name an empty directory")
-    with directory.with_suffix(".lock").open("a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DirectoryInUseError(f"another demo runs in {directory}: wait for it or end it") from None
-        shutil.rmtree(directory)
-        directory.mkdir()
-        (directory / MARK).touch()
-        yield
+    table = outcome_table(floor.outcomes)
+    table.caption = takeover_caption(floor.outcomes, sagas)
+    console.print(table)
+    return print_verdict(console, checked, time.monotonic() - started)
 
 
 def main() -> None:
@@ -188,16 +125,7 @@ def main() -> None:
     parser.add_argument("--directory", type=Path, default=DIRECTORY, help=f"emptied first (default: {DIRECTORY})")
     directory: Path = parser.parse_args().directory
     console = Console()
-    try:
-        with fresh(directory):
-            held = asyncio.run(run(console, directory))
-    except (DirectoryInUseError, ChildError, PostgresStartError, TimeoutError) as error:
-        console.print(f"[bold red]The demo failed:[/] {str(error) or 'it took too long'}")
-        sys.exit(1)
-    except (asyncio.CancelledError, KeyboardInterrupt):
-        console.print("Ended before it was done.")
-        sys.exit(130)
-    sys.exit(0 if held else 1)
+    end_with(run(console, directory), console, directory)
 
 
 if __name__ == "__main__":

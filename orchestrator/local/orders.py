@@ -15,10 +15,21 @@ RECEIPTS: Final = Path(__file__).with_name("receipts.jsonl")
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """One order and the version of ``place-order`` that it is to follow. Its ``request_id`` is its ``order_id``."""
+    """One order and the definition that it is to follow. Its ``request_id`` is its ``order_id``."""
 
     version: int
     request: PlaceOrderRequest
+    definition: str = "place-order"
+
+    @property
+    def follows(self) -> str:
+        """The definition as people name it."""
+        return f"{self.definition} v{self.version}"
+
+    @property
+    def leaves_reserved(self) -> bool:
+        """Whether its stock is still only reserved, and its shipment only booked, once it has completed."""
+        return self.follows == "place-order v1"
 
 
 def load_orders(path: Path = ORDERS) -> list[Order]:

@@ -2,8 +2,9 @@
 
 from collections import Counter
 
+from rich.console import Console
 from rich.table import Table
-from saga.v1.saga_pb2 import SAGA_STATE_COMPENSATED, SAGA_STATE_COMPLETED, SAGA_STATE_STUCK, Saga
+from saga.v1.saga_pb2 import SAGA_STATE_COMPENSATED, SAGA_STATE_COMPLETED, Saga, SagaState
 
 from orchestrator.local.conservation import Sum
 from orchestrator.local.customer import Outcome
@@ -31,29 +32,41 @@ def saga_sums(outcomes: list[Outcome], sagas: list[Saga], *, orders: int, killed
     ]
 
 
-def outcome_table(outcomes: list[Outcome], sagas: list[Saga]) -> Table:
-    """What became of the orders, by end and reason."""
+def outcome_table(outcomes: list[Outcome]) -> Table:
+    """What became of the orders, by end and reason, and by definition."""
     table = Table(title="What became of the orders", title_justify="left")
     for heading in ("end", "failed step", "reason"):
         table.add_column(heading)
-    table.add_column("v1", justify="right")
-    table.add_column("v2", justify="right")
-    rows: dict[tuple[str, str, str], Counter[int]] = {("completed", "", ""): Counter()}
-    names = {SAGA_STATE_COMPLETED: "completed", SAGA_STATE_COMPENSATED: "compensated", SAGA_STATE_STUCK: "stuck"}
+    definitions = sorted({outcome.order.follows for outcome in outcomes})
+    for definition in definitions:
+        table.add_column(definition, justify="right")
+    rows: dict[tuple[str, str, str], Counter[str]] = {("completed", "", ""): Counter()}
     for outcome in sorted(outcomes, key=lambda each: (each.failed_step, each.reason)):
-        key = (names[outcome.state], outcome.failed_step, outcome.reason)
-        rows.setdefault(key, Counter())[outcome.order.version] += 1
+        key = (SagaState.Name(outcome.state).removeprefix("SAGA_STATE_").lower(), outcome.failed_step, outcome.reason)
+        rows.setdefault(key, Counter())[outcome.order.follows] += 1
     rows.setdefault(("stuck", "", ""), Counter())
-    for (end, step, reason), versions in rows.items():
-        table.add_row(end, step, reason, str(versions[1]), str(versions[2]))
-    taken_over = count_taken_over(sagas)
+    for (end, step, reason), counts in rows.items():
+        table.add_row(end, step, reason, *(str(counts[definition]) for definition in definitions))
+    return table
+
+
+def takeover_caption(outcomes: list[Outcome], sagas: list[Saga]) -> str:
+    """What the orders felt of a node's death."""
     asked_again = sum(outcome.calls > 1 for outcome in outcomes)
     slowest_s = max((outcome.latency_s for outcome in outcomes), default=0.0)
-    table.caption = (
-        f"{taken_over} sagas taken over by the surviving node, {asked_again} orders asked for again under the same "
-        f"request_id, slowest order {slowest_s:.1f} s"
+    return (
+        f"{count_taken_over(sagas)} sagas taken over by the surviving node, {asked_again} orders asked for again "
+        f"under the same request_id, slowest order {slowest_s:.1f} s"
     )
-    return table
+
+
+def print_verdict(console: Console, checked: list[Sum], took_s: float) -> bool:
+    """Prints every number; True if all are right."""
+    console.print(sum_table(checked))
+    wrong = [each for each in checked if not each.holds]
+    verdict = f"[bold red]{len(wrong)} sums are wrong[/]" if wrong else "[bold green]Everything is accounted for[/]"
+    console.print(f"{verdict}, {took_s:.1f} s after the start.")
+    return not wrong
 
 
 def sum_table(checked: list[Sum]) -> Table:
