@@ -23,6 +23,10 @@ help: ## This list.
 demo: $(STAMP) ## Two nodes, three participants, 300 orders, one kill -9; prints what came of them.
 	@python -m orchestrator.local.demo
 
+.PHONY: demo-repair
+demo-repair: $(STAMP) ## 2,000 orders while payment is down; what is stuck is found, explained and repaired with one command.
+	@python -m orchestrator.local.repairs --orders $(or $(ORDERS),2000)
+
 .PHONY: run
 run: $(STAMP) ## The same stack, kept up until Ctrl-C; its data stays in var/.
 	@python -m orchestrator.local.stack
