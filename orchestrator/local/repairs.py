@@ -44,8 +44,6 @@ LIVE: Final = SagaQuery(live=True)
 STUCK: Final = SagaQuery(attention=[operator_pb2.ATTENTION_KIND_STUCK])
 BLOCKED: Final = SagaQuery(attention=[operator_pb2.ATTENTION_KIND_BLOCKED])
 REASON: Final = "payment is back"
-
-
 PROBES: Final = 16
 """Sagas that may be on their way to ask a silent participant again when all others stand still."""
 
