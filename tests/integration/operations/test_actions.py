@@ -225,3 +225,30 @@ async def test_a_saga_that_nobody_can_advance_answers_and_is_not_claimed_again_a
     assert refusal.reason == "INPUT_UNREADABLE"
     stored = await door.rig.stored(saga_id)
     assert (stored.owner, stored.row.status, stored.last_seq) == (None, SagaStatus.STUCK, seen + 2), "claimed, answered"
+
+
+async def test_an_action_is_heard_by_the_owner_on_another_node(door: Door) -> None:
+    other = await door.rig.node()
+    door.rig.world.answers["take/action"] = UNAVAILABLE
+    saga_id = await other.start("single")
+    await until_waiting(door, saga_id)
+    door.rig.world.answers["take/action"] = OK
+    await door.act("RetryNow", saga_id)
+    await door.node.ends(saga_id)
+    await door.rig.check_explained(saga_id)
+    door.rig.check_epochs()
+
+
+async def test_a_resolution_survives_the_death_of_its_node(door: Door) -> None:
+    saga_id = await stuck_backward(door)
+    door.rig.world.gates["charge/settle"] = asyncio.Event()
+    other = await door.rig.node()
+    await door.act("ResolveSaga", saga_id)
+    stored = await door.rig.stored(saga_id)
+    owner = next(node for node in door.rig.nodes if node.node_id == stored.owner)
+    await until(lambda: door.rig.world.count("charge/settle") == 1)
+    await door.rig.kill(owner)
+    door.rig.world.gates["charge/settle"].set()
+    survivor = other if owner is door.node else door.node
+    await survivor.ends(saga_id, SagaStatus.RESOLVED)
+    await door.rig.check_explained(saga_id)
