@@ -22,7 +22,7 @@ from saga.v1.saga_pb2 import SAGA_STATE_COMPENSATED, SAGA_STATE_COMPLETED, Saga
 from orchestrator.local.conservation import Sum, read_reports, sums
 from orchestrator.local.customer import Customer, Outcome
 from orchestrator.local.demonstration import DemonstrationError, end_with
-from orchestrator.local.operator import CALL_TIMEOUT_S, Operator
+from orchestrator.local.operating import CALL_TIMEOUT_S, Operator
 from orchestrator.local.orders import Order, load_orders, load_receipts
 from orchestrator.local.shop import list_sagas, receive_stock
 from orchestrator.local.stack import SERVICES, Stack, StackSettings, addresses, cancel_on_signals
