@@ -21,9 +21,10 @@ import psutil
 from rich.console import Console
 
 from benchmarks.scale.counters import tables
-from benchmarks.scale.fill import fill_ended, fill_waiting, pattern, settle
+from benchmarks.scale.fill import fill_ended, fill_stuck, fill_waiting, pattern, settle
 from benchmarks.scale.ground import Ground, standing
 from benchmarks.scale.load import Task, measured
+from benchmarks.scale.operators import ask
 from benchmarks.scale.plans import plans
 from benchmarks.scale.rates import Place, cost, idle, rounds
 from benchmarks.scale.report import Found, promises, text
@@ -34,7 +35,9 @@ from orchestrator.local.stack import cancel_on_signals
 ROOT: Final = Path(__file__).parents[2]
 DOCUMENT: Final = ROOT / "docs" / "scale.md"
 RESULTS: Final = "<!-- results: written by the command -->\n"
-PARTS: Final = ("rate", "idle", "plans", "takeover")
+PARTS: Final = ("rate", "idle", "plans", "operators", "takeover")
+QUESTIONS: Final = 200
+STUCK: Final = 1000
 SOAK_ROOM: Final = 0.1
 PACKAGES: Final = ("grpcio", "asyncpg")
 
@@ -79,9 +82,10 @@ async def measure_full(ground: Ground, chosen: Options, found: Found, console: C
     copied = await pattern(full)
     await fill_ended(full, copied, chosen.ended)
     await fill_waiting(full, copied, chosen.waiting)
+    await fill_stuck(full, copied, STUCK)
     await settle(full)
     await first.child.stop(30)
-    found.stored = f"{chosen.ended:,} ended and {chosen.waiting:,} waiting sagas stored."
+    found.stored = f"{chosen.ended:,} ended and {chosen.waiting:,} waiting and {STUCK:,} stuck sagas stored."
     console.print(found.stored)
     places = {
         "empty": Place(await ground.node("empty"), empty),
@@ -92,6 +96,9 @@ async def measure_full(ground: Ground, chosen: Options, found: Found, console: C
         console.print(found.idle)
     if "plans" in chosen.parts:
         found.plans = await plans(full, copied)
+    if "operators" in chosen.parts:
+        found.answers = await ask(places["full"].node, full, QUESTIONS)
+        console.print(found.answers)
     if "rate" in chosen.parts:
         found.rounds = await rounds(places, chosen.repeats, chosen.seconds)
         console.print(found.rounds)

@@ -65,6 +65,11 @@ async def fill_waiting(database: asyncpg.Connection, of: Pattern, count: int) ->
     await _fill(database, of, count, "WAITING", state=2, entries=2, spacing_s=0.01)
 
 
+async def fill_stuck(database: asyncpg.Connection, of: Pattern, count: int) -> None:
+    """Rows that are STUCK, for lists and counts; their journals do not say so."""
+    await _fill(database, of, count, "STUCK", state=6, entries=2, spacing_s=1.0)
+
+
 async def fill_owned(database: asyncpg.Connection, of: Pattern, count: int, owner: UUID) -> None:
     """Running sagas of a node, two of whose three steps have succeeded. Their request ids begin with ``OWNED``."""
     await _fill(database, of, count, f"OWNED-{owner}", state=2, entries=3, owner=owner)

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Final
 
 from benchmarks.scale.counters import Table
+from benchmarks.scale.operators import MOST_P99_MS, Answered
 from benchmarks.scale.plans import Plan
 from benchmarks.scale.rates import Cost, Idle, Round, ratio
 from benchmarks.scale.soak import Flatness
@@ -27,6 +28,7 @@ class Found:
     idle: dict[str, Idle] = field(default_factory=dict)
     tables: dict[str, Table] = field(default_factory=dict)
     plans: list[Plan] = field(default_factory=list)
+    answers: list[Answered] = field(default_factory=list)
     takeovers: dict[str, Takeover] = field(default_factory=dict)
     soak: list[Flatness] = field(default_factory=list)
     soak_told: str = ""
@@ -54,6 +56,10 @@ def promises(found: Found) -> Iterator[tuple[str, bool]]:
             f"no statement of a node reads a large table from end to end{': ' + ', '.join(bad) if bad else ''}",
             (not bad),
         )
+    if found.answers:
+        slow = ", ".join(each.name for each in found.answers if not each.holds)
+        text = f"operators' questions are answered within {MOST_P99_MS:.0f} ms at p99"
+        yield f"{text}, but for: {slow}" if slow else text, not slow
     for name, each in found.takeovers.items():
         times = f"running again after {each.running_s:.1f} s (at most {each.bound_s:.1f}), ended {each.ended_s:.1f} s"
         yield f"{each.sagas:,} sagas of a killed node whose participants {name}: {times}", each.holds
@@ -184,6 +190,14 @@ def sections(found: Found, machine: Mapping[str, str]) -> Iterator[tuple[str, Se
                     )
                     for plan in found.plans
                 ),
+            ],
+        )
+    if found.answers:
+        yield (
+            "What operators ask",
+            [
+                ("question", "asked", "p50, ms", "p99, ms"),
+                *((each.name, f"{each.asked:,}", f"{each.p50_ms:.1f}", f"{each.p99_ms:.1f}") for each in found.answers),
             ],
         )
     yield "Machine", [("", ""), *machine.items()]
