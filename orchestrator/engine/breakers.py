@@ -104,6 +104,11 @@ class Breaker:
         """How long it should stay open this time."""
         return self._open_s
 
+    def recent_calls(self, now_s: float) -> int:
+        """How many calls ended within the window."""
+        self._forget(int(now_s / self._width_s))
+        return self._calls
+
     def failure_share(self, now_s: float) -> float:
         """Of the calls that ended within the window; 0 without any."""
         self._forget(int(now_s / self._width_s))

@@ -263,6 +263,7 @@ class Calls:
         breaker = lane.breaker
         if breaker.state is BreakerState.OPEN:
             pause_s = breaker.pause_s * self._uniform(0.8, 1.2)
+            lane.probe_s = self._clock.monotonic_s() + pause_s
             log.warning("breaker_opened", service=lane.service, for_s=round(pause_s, 1), queued=len(lane.queue))
             self._block_queued(lane)
             asyncio.get_running_loop().call_later(pause_s, self._probe, lane)
@@ -270,6 +271,7 @@ class Calls:
             log.info("breaker_closed", service=lane.service, blocked=len(lane.blocked))
 
     def _probe(self, lane: Lane) -> None:
+        lane.probe_s = None
         lane.breaker.probe()
         self._pull(lane)
 

@@ -36,10 +36,14 @@ class ParticipantStatus:
     """Calls that wait for one of those in flight to end."""
     blocked: int
     """Steps of sagas in memory that are blocked until the breaker closes, or the hold is released."""
+    recent_calls: int
+    """Calls that ended lately."""
     failure_share: float
-    """Of the calls that ended lately."""
+    """Of these."""
     opens: int
     """How often the breaker has opened."""
+    probe_in_s: float | None
+    """How long until an open breaker lets calls through again."""
 
 
 class Lane:
@@ -50,6 +54,8 @@ class Lane:
         self.held = False
         self.in_flight = 0
         self.breaker = Breaker(policy.breaker)
+        self.probe_s: float | None = None
+        """When the open breaker lets calls through again, by the node's monotonic clock."""
         self.queue: OrderedDict[tuple[UUID, int], Ticket] = OrderedDict()
         self.blocked: OrderedDict[tuple[UUID, int], Ticket] = OrderedDict()
         self._policy = policy
@@ -115,8 +121,10 @@ class Lane:
             self.in_flight,
             len(self.queue),
             len(self.blocked),
+            breaker.recent_calls(now_s),
             breaker.failure_share(now_s),
             breaker.opens,
+            None if self.probe_s is None else max(0.0, self.probe_s - now_s),
         )
 
 

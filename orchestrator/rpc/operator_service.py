@@ -110,6 +110,7 @@ class OperatorService(OperatorActing):
         attention: dict[str, int] = {}
         for group in attention_groups(tally.groups, catalogue):
             attention[group.participant] = attention.get(group.participant, 0) + group.sagas
+        now_us = await store.now_us()
         statuses = {status.service: status for status in self._operators.engine.participants()}
         return [
             _participant_message(
@@ -118,6 +119,7 @@ class OperatorService(OperatorActing):
                 holds.get(service),
                 attention.get(service, 0),
                 catalogue.labels(service),
+                now_us=now_us,
                 has_address=service in self._operators.addresses,
             )
             for service in catalogue.services
@@ -137,6 +139,7 @@ def _participant_message(
     attention: int,
     labels: Sequence[str],
     *,
+    now_us: int,
     has_address: bool,
 ) -> op.ParticipantStatus:
     message = op.ParticipantStatus(
@@ -152,7 +155,10 @@ def _participant_message(
     if status is not None:
         message.breaker = _BREAKERS[status.breaker]
         message.in_flight = status.in_flight
+        message.recent_calls = status.recent_calls
         message.error_rate = status.failure_share
+        if status.probe_in_s is not None:
+            message.probe_time.CopyFrom(timestamp(now_us + int(status.probe_in_s * 1_000_000)))
     return message
 
 

@@ -77,6 +77,7 @@ async def test_a_breaker_blocks_what_needs_the_participant_and_nothing_else(rig:
     rig.world.answers["ship/action"] = UNAVAILABLE
     saga_ids = [await node.start() for _ in range(8)]
     await until(lambda: status(node, SHIPPING).opens == 1)
+    assert status(node, SHIPPING).recent_calls >= BREAKER.min_calls
     await until(lambda: sum(is_blocked(node, saga_id) for saga_id in saga_ids) >= 5)
     await node.ends(await node.start("single"))
     row = (await rig.stored(next(s for s in saga_ids if is_blocked(node, s)))).row

@@ -74,4 +74,7 @@ def test_the_status_tells_what_there_is() -> None:
     status = told.status(NOW_S)
     assert (status.service, status.breaker, status.held) == (SERVICE, BreakerState.CLOSED, False)
     assert (status.in_flight, status.queued, status.blocked) == (1, 0, 0)
-    assert (status.failure_share, status.opens) == (1.0, 0)
+    assert (status.recent_calls, status.failure_share, status.opens, status.probe_in_s) == (1, 1.0, 0, None)
+    told.probe_s = NOW_S + 2
+    assert told.status(NOW_S + 0.5).probe_in_s == 1.5
+    assert told.status(NOW_S + 5).probe_in_s == 0.0
