@@ -45,7 +45,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_NODE_DRAINING: _ErrorReason.ValueType  # 10
     """UNAVAILABLE: the node is shutting down; try again elsewhere with the same request_id."""
     ERROR_REASON_OVER_CAPACITY: _ErrorReason.ValueType  # 11
-    """RESOURCE_EXHAUSTED: the node runs as many sagas as it may; RetryInfo says when to try again."""
+    """RESOURCE_EXHAUSTED: the node lags behind, or runs as many sagas as it may, in all, for this caller or for a participant
+    that has too many calls waiting; nothing was stored, and RetryInfo says when to come again.
+    """
     ERROR_REASON_MESSAGE_TOO_LARGE: _ErrorReason.ValueType  # 12
     """RESOURCE_EXHAUSTED: the message is larger than allowed."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 13
@@ -103,7 +105,9 @@ ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 9
 ERROR_REASON_NODE_DRAINING: ErrorReason.ValueType  # 10
 """UNAVAILABLE: the node is shutting down; try again elsewhere with the same request_id."""
 ERROR_REASON_OVER_CAPACITY: ErrorReason.ValueType  # 11
-"""RESOURCE_EXHAUSTED: the node runs as many sagas as it may; RetryInfo says when to try again."""
+"""RESOURCE_EXHAUSTED: the node lags behind, or runs as many sagas as it may, in all, for this caller or for a participant
+that has too many calls waiting; nothing was stored, and RetryInfo says when to come again.
+"""
 ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 12
 """RESOURCE_EXHAUSTED: the message is larger than allowed."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 13
