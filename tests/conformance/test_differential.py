@@ -19,6 +19,7 @@ from orchestrator.engine.ports import (
     StoredEntry,
     StoredSaga,
 )
+from orchestrator.operations.values import AuditAction, SagaAction
 from tests.integration.storage.sagas import World, checkpoint
 from tests.simulation.database import Database
 
@@ -177,11 +178,14 @@ class Pair:
 
     async def request(self) -> None:
         saga, request_id = self.rng.choice(self.sagas), f"c{self.rng.randrange(40)}"
-        kind = self.rng.choice(("cancel", "cancel", "retry"))
+        kind, action = self.rng.choice(("cancel", "cancel", "retry")), self.rng.choice(list(AuditAction)[:7])
+        by_hand, step, response = self.rng.random() < 0.5, self.rng.choice((None, "a")), self.rng.choice((None, b"\0"))
+        asked = SagaAction(saga.saga_id, action, "local", request_id, "why", self.rng.randrange(9), step, response)
         numbers: list[int] = []
 
         async def ask(world: World) -> str:
-            numbers.append(await world.store.add_request(saga.saga_id, "local", request_id, kind))
+            add = world.store.add_action(asked) if by_hand else None
+            numbers.append(await (add or world.store.add_request(saga.saga_id, "local", request_id, kind)))
             return "stored"
 
         if await self.both("request", ask) == "stored":

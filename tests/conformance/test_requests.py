@@ -1,6 +1,7 @@
 """Requests from elsewhere: stored once, consumed once, answered by the journal."""
 
 import asyncio
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -14,6 +15,7 @@ from orchestrator.engine.ports import (
     SagaRequest,
     TooManyRequests,
 )
+from orchestrator.operations.values import AuditAction, SagaAction
 from tests.integration.storage.sagas import World, checkpoint
 
 CONSUMED = 15
@@ -31,6 +33,41 @@ async def test_a_request_is_stored_once_for_its_id(world: World) -> None:
     assert (await world.store.look(node, [])).requests == tuple(waiting)
     assert (await world.store.look(uuid4(), [])).requests == ()
     assert await world.store.pending_requests(uuid4()) == []
+
+
+async def test_what_an_operator_asks_reaches_the_owner_whole(world: World) -> None:
+    node = await world.node()
+    (saga,) = await world.start(node)
+    skip = SagaAction(saga.saga_id, AuditAction.SKIP_STEP, "ann", "o-1", "by hand", 1, "reserve", b"\x00\xff")
+    pause = SagaAction(saga.saga_id, AuditAction.PAUSE, "ann", "o-2", "", 0)
+    numbers = [await world.store.add_action(each) for each in (skip, pause, skip)]
+    assert numbers[0] == numbers[2], "repeating it asks only once"
+    waiting = (
+        SagaRequest(numbers[0], saga.saga_id, "skip_step", 1, "ann", "by hand", "reserve", b"\x00\xff"),
+        SagaRequest(numbers[1], saga.saga_id, "pause", 0, "ann", "", None, None),
+    )
+    assert tuple(await world.store.pending_requests(node)) == waiting
+    assert (await world.store.look(node, [])).requests == waiting
+    with pytest.raises(RequestReused):
+        await world.store.add_action(replace(skip, action=AuditAction.RETRY))
+    with pytest.raises(KeyError):
+        await world.store.add_action(replace(skip, saga_id=uuid4(), request_id="o-3"))
+    item = checkpoint(saga, 2, SagaStatus.COMPLETED, kind=CONSUMED, consumed=(numbers[0],))
+    assert await world.store.commit(node, Batch(checkpoints=(item,))) == {saga.saga_id}
+    assert await world.store.request_outcome(saga.saga_id, numbers[0]) is not None
+    with pytest.raises(SagaEnded):
+        await world.store.add_action(replace(skip, request_id="o-4"))
+
+
+async def test_a_stuck_saga_is_claimed_for_what_an_operator_asks(world: World) -> None:
+    node = await world.node()
+    (saga,) = await world.start(node)
+    await world.store.commit(node, Batch(checkpoints=(checkpoint(saga, 2, SagaStatus.STUCK),)))
+    assert await world.claim(node) == set()
+    await world.store.add_action(SagaAction(saga.saga_id, AuditAction.RETRY, "ann", "o-1", "mended", 2))
+    assert (await world.store.look(node, [world.definition_id])).is_claimable
+    assert await world.claim(node) == {saga.saga_id}
+    assert [request.kind for request in await world.store.pending_requests(node)] == ["retry"]
 
 
 async def test_a_request_id_is_not_used_for_two_things(world: World) -> None:

@@ -5,7 +5,7 @@ guards refuse there is refused here; ``tests/conformance`` holds both to the sam
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from orchestrator.core.state import TERMINAL
@@ -22,6 +22,7 @@ from orchestrator.engine.ports import (
     StoredEntry,
     TooManyRequests,
 )
+from orchestrator.operations.values import SagaAction
 from tests.simulation.ownership import Ownership
 from tests.simulation.tables import LIVE, UNOWNED, Request, Saga
 
@@ -116,6 +117,14 @@ class Database(Ownership):
 
     def add_request(self, saga_id: UUID, caller: str, request_id: str, kind: str) -> int:
         """See ``RequestStore.add_request``."""
+        return self._add(saga_id, caller, request_id, kind)
+
+    def add_action(self, action: SagaAction) -> int:
+        """See ``OperatorStore.add_action``. The audit log is not simulated."""
+        given = (action.expected_seq, action.step, action.reason, action.response)
+        return self._add(action.saga_id, action.caller, action.request_id, action.action.name.lower(), *given)
+
+    def _add(self, saga_id: UUID, caller: str, request_id: str, kind: str, *given: Any) -> int:
         saga = self.sagas.get(saga_id)
         found = self.requests.get((caller, request_id))
         if found is not None:
@@ -129,7 +138,7 @@ class Database(Ownership):
         if sum(each.saga is saga for each in self.requests.values()) >= MAX_REQUESTS_PER_SAGA:
             raise TooManyRequests(saga_id)
         self.numbers += 1
-        request = Request(self.numbers, saga, caller, request_id, kind)
+        request = Request(self.numbers, saga, caller, request_id, kind, *given)
         self.requests[caller, request_id] = self.waiting[request.number] = request
         self.notify(*(("claimable", None) if saga.owner is None else ("request", saga.owner)))
         return request.number
@@ -144,7 +153,7 @@ class Database(Ownership):
     def pending_requests(self, node_id: UUID) -> Sequence[SagaRequest]:
         """See ``RequestStore.pending_requests``."""
         mine = [request for request in self.waiting.values() if request.saga.owner == node_id]
-        return [SagaRequest(request.number, request.saga.saga_id, request.kind) for request in mine]
+        return [_shown(request) for request in mine]
 
     def look(self, node_id: UUID, definition_ids: Sequence[int]) -> Sight:
         """See ``LeaseStore.look``."""
@@ -157,6 +166,20 @@ class Database(Ownership):
             if request.number == number and request.saga.saga_id == saga_id and request.consumed_seq is not None:
                 return request.saga.journal[request.consumed_seq - 1]
         return None
+
+
+def _shown(request: Request) -> SagaRequest:
+    """As ``PENDING`` in ``orchestrator/storage/requests.py`` selects it: who asked is told of operators alone."""
+    return SagaRequest(
+        request.number,
+        request.saga.saga_id,
+        request.kind,
+        request.expected_seq,
+        "" if request.expected_seq is None else request.caller,
+        request.reason or "",
+        request.step,
+        request.response,
+    )
 
 
 def _check(batch: Batch) -> None:

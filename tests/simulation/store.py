@@ -18,6 +18,7 @@ from orchestrator.engine.ports import (
     StoredEntry,
     StoredSaga,
 )
+from orchestrator.operations.values import SagaAction
 from tests.simulation.database import Database
 from tests.simulation.tables import Saga
 
@@ -57,7 +58,7 @@ class DirectLink:
 
 
 class SimulatedStore:
-    """Implements ``orchestrator.engine.ports.Store``."""
+    """Implements ``orchestrator.engine.ports.Store``, and how operators' requests are stored."""
 
     def __init__(self, database: Database, link: Link) -> None:
         self._database = database
@@ -171,6 +172,10 @@ class SimulatedStore:
         return await self._link.ask(
             "add_request", lambda: self._database.add_request(saga_id, caller, request_id, kind), writes=True
         )
+
+    async def add_action(self, action: SagaAction) -> int:
+        """See ``OperatorStore.add_action``."""
+        return await self._link.ask("add_action", lambda: self._database.add_action(action), writes=True)
 
     async def forget_requests(self) -> int:
         """See ``RequestStore.forget_requests``."""

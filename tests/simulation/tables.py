@@ -49,6 +49,10 @@ class Request:
     caller: str
     request_id: str
     kind: str
+    expected_seq: int | None = None
+    step: str | None = None
+    reason: str | None = None
+    response: bytes | None = None
     consumed_seq: int | None = None
 
 
