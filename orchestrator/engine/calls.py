@@ -74,6 +74,11 @@ class Calls:
         if invoke.phase is Phase.ACTION and run.durable_status is SagaStatus.COMPENSATING:
             self._overtaken(run, invoke)
             return
+        if run.state.by_hand.paused_us and can_be_cut_short(run.definition.spec.steps[invoke.step]):
+            # Paused before the call was made: it is not made, and the core asks for it again once the saga goes on.
+            cancelled = AttemptCancelled(invoke.step, invoke.phase)
+            asyncio.get_running_loop().call_soon(self._host.feed, run, cancelled)
+            return
         if not self._host.may_call():
             self._waiting_for_lease.append((run, invoke))
             return
