@@ -44,7 +44,8 @@ class Watches:
         self._store = store
         self._interval_s = interval_s
         self._is_local = is_local
-        self._watches: dict[UUID, set[Watch]] = {}
+        self._watches: dict[UUID, dict[Watch, None]] = {}
+        """In the order in which they came, which is the order in which they are told."""
         self._some = asyncio.Event()
         self._interrupted = False
 
@@ -52,7 +53,7 @@ class Watches:
         """Starts watching. Must be closed."""
         watch = Watch()
         watch.interrupted = self._interrupted
-        self._watches.setdefault(saga_id, set()).add(watch)
+        self._watches.setdefault(saga_id, {})[watch] = None
         self._some.set()
         return watch
 
@@ -60,7 +61,7 @@ class Watches:
         """Stops watching. May be called twice."""
         watches = self._watches.get(saga_id)
         if watches is not None:
-            watches.discard(watch)
+            watches.pop(watch, None)
             if not watches:
                 del self._watches[saga_id]
 
