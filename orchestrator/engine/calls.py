@@ -74,8 +74,9 @@ class Calls:
         if invoke.phase is Phase.ACTION and run.durable_status is SagaStatus.COMPENSATING:
             self._overtaken(run, invoke)
             return
-        if run.state.by_hand.paused_us and can_be_cut_short(run.definition.spec.steps[invoke.step]):
-            # Paused before the call was made: it is not made, and the core asks for it again once the saga goes on.
+        halted = run.state.by_hand.paused_us or run.state.status is SagaStatus.STUCK
+        if halted and can_be_cut_short(run.definition.spec.steps[invoke.step]):
+            # Halted before the call was made: it is not made, and the core asks for it again once the saga goes on.
             cancelled = AttemptCancelled(invoke.step, invoke.phase)
             asyncio.get_running_loop().call_soon(self._host.feed, run, cancelled)
             return
