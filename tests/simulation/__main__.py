@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
+from tests.simulation.by_hand import FOLLOWED_BY
 from tests.simulation.definitions import SETS
 from tests.simulation.mishaps import GROUPS
 from tests.simulation.report import explain
@@ -51,10 +52,13 @@ def report(done: Sequence[Judged], elapsed_s: float) -> None:
     """How fast it went, how sagas ended, and what went wrong how often."""
     ends = sum((judged.ends for judged in done), Counter[str]())
     mishaps = sum((judged.mishaps for judged in done), Counter[str]())
+    actions = sum((judged.actions for judged in done), Counter[str]())
     sagas, cpu_s = ends.total(), sum(judged.cpu_s for judged in done)
     say(f"{sagas} sagas in {elapsed_s:.1f} s: {sagas / elapsed_s:.0f} a second, {sagas / cpu_s:.0f} a second of CPU")
     say("no violation")
     say("ends: " + ", ".join(f"{count} {name}" for name, count in ends.most_common()))
+    for answer in ("granted", "refused"):
+        say(f"{answer}: " + ", ".join(f"{kind} {actions[f'{answer} {kind}']}" for kind in FOLLOWED_BY))
     for group, kinds in GROUPS.items():
         say(f"{group}: " + ", ".join(f"{kind} {mishaps[f'{group}:{kind}']}" for kind in kinds))
 

@@ -37,6 +37,8 @@ class Callers:
     waiting: int = 0
     cancels: dict[str, int] = field(default_factory=dict)
     """How requests to cancel were answered."""
+    started: Callable[[int, UUID], None] = lambda _number, _saga_id: None
+    """Told of every saga that a caller was told of."""
     unknown: list[str] = field(default_factory=list)
     """Sagas that were acknowledged once, and of which the system then said that there is no such saga."""
 
@@ -49,6 +51,8 @@ class Callers:
             definition = self.definitions[int(self.net.mishaps.draw("definition", number) * len(self.definitions))]
             order = number - 1 if mishap == "same_key" else number
             saga_id = await self._start(definition, number, filled(definition.input(), f"o{order}"))
+            if saga_id is not None:
+                self.started(number, saga_id)
             if mishap == "repeat":
                 await self._start(definition, number, filled(definition.input(), f"o{order}"))
             elif mishap == "reuse":
@@ -70,7 +74,7 @@ class Callers:
                 return await engine.start(definition, order, caller="caller", request_id=request_id)
 
             try:
-                started = await self._ask(number + tries, ask, definition)
+                started = await self.ask(number + tries, ask, definition)
             except (NotAnswered, StoreUnavailable, Draining, OverCapacity):
                 await asyncio.sleep(0.2 + 0.5 * self.net.rng.random())
                 continue
@@ -89,7 +93,7 @@ class Callers:
                 return "granted" if refusal is None else refusal.reason
 
             try:
-                told = await self._ask(number + tries, ask, None)
+                told = await self.ask(number + tries, ask, None)
             except (NotAnswered, StoreUnavailable, TimeoutError, RequestReused):
                 await asyncio.sleep(0.5)
                 continue
@@ -100,7 +104,7 @@ class Callers:
             self.cancels[told] = self.cancels.get(told, 0) + 1
             return
 
-    async def _ask(
+    async def ask(
         self, number: int, ask: Callable[[Engine], Coroutine[Any, Any, ResultT]], definition: Definition | None
     ) -> ResultT:
         """One RPC to one of the nodes that run. Its handler lives and dies with the node."""

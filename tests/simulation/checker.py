@@ -11,19 +11,22 @@ from typing import Final
 from saga.v1 import event_pb2 as pb
 from saga.v1 import saga_pb2
 
+from tests.simulation.by_hand import TERMINAL, last_granted_s, requests, skipped_by
 from tests.simulation.history import Acknowledged, Delivery, History, SagaRow, Shape
 from tests.simulation.sends import sends
-from tests.simulation.witness import COMPENSATED, COMPLETED, conservation, effects, end, followers_of
+from tests.simulation.witness import COMPENSATED, COMPLETED, RESOLVED, conservation, effects, end, followers_of
 
 STUCK: Final = saga_pb2.SAGA_STATE_STUCK
-TERMINAL: Final = {COMPLETED, COMPENSATED, saga_pb2.SAGA_STATE_RESOLVED}
 LEADS_TO: Final[Mapping[int, int]] = {
     pb.EVENT_TYPE_SAGA_STARTED: saga_pb2.SAGA_STATE_RUNNING,
     pb.EVENT_TYPE_COMPENSATION_STARTED: saga_pb2.SAGA_STATE_COMPENSATING,
     pb.EVENT_TYPE_SAGA_COMPLETED: COMPLETED,
     pb.EVENT_TYPE_SAGA_COMPENSATED: COMPENSATED,
     pb.EVENT_TYPE_SAGA_STUCK: STUCK,
+    pb.EVENT_TYPE_SAGA_RESOLVED: RESOLVED,
 }
+SETS_GOING: Final = {pb.EVENT_TYPE_STEP_RETRIED, pb.EVENT_TYPE_SKIP_BEGUN, pb.EVENT_TYPE_RESOLUTION_BEGUN}
+"""What lets a stuck saga go on where it was going."""
 ONLY_A_DEFECT: Final = {"SUPERSEDED", "STALE_EPOCH", "KEY_REUSED", "ENGINE_DEFECT"}
 """Reasons for being stuck that no fault of the world explains."""
 INCARNATION_BITS: Final = 32
@@ -38,20 +41,27 @@ def check(history: History) -> list[str]:
     found = [f"I8: defect: {defect}" for defect in history.defects]
     for saga in history.lost.values():
         known, shape = followers[saga.definition], history.shapes[saga.definition]
-        texts = [*effects(known, shape, deliveries[saga.saga_id])]
+        texts = [*effects(known, shape, skipped_by(saga), deliveries[saga.saga_id])]
         found += [f"{text} ({saga.request_id}, lost)" for text in texts]
     for saga in history.sagas.values():
         shape = history.shapes[saga.definition]
         known = followers[saga.definition]
         texts = [
-            *effects(known, shape, deliveries[saga.saga_id]),
+            *effects(known, shape, skipped_by(saga), deliveries[saga.saga_id]),
             *end(shape, saga, deliveries[saga.saga_id]),
             *_journal(shape, known, saga),
             *_fences(history, saga),
             *_liveness(history, shape, saga),
         ]
         found += [f"{text} ({saga.request_id}, {saga.definition})" for text in texts]
-    return [*found, *sends(history), *_acknowledgements(history), *_keys(history), *conservation(history)]
+    return [
+        *found,
+        *sends(history),
+        *requests(history),
+        *_acknowledgements(history),
+        *_keys(history),
+        *conservation(history),
+    ]
 
 
 def _journal(shape: Shape, followers: Mapping[str, set[str]], saga: SagaRow) -> Iterator[str]:
@@ -60,16 +70,22 @@ def _journal(shape: Shape, followers: Mapping[str, set[str]], saga: SagaRow) -> 
         yield "I9: the journal has a gap, or does not end at last_seq"
         return
     state, failed_step = 0, ""
+    going, turned_by = 0, ""
     for entry in saga.journal:
         if state in TERMINAL:
             yield f"I6: entry {entry.seq} was written after the end"
+        going = going if state == STUCK else state
         state = LEADS_TO.get(entry.kind, state)
         if entry.kind == pb.EVENT_TYPE_COMPENSATION_STARTED:
-            failed_step = pb.CompensationStarted.FromString(entry.attributes).failed_step
+            failed_step = turned_by = pb.CompensationStarted.FromString(entry.attributes).failed_step
+        elif entry.kind in SETS_GOING and state == STUCK:
+            state = going
+            failed_step = failed_step if entry.kind == pb.EVENT_TYPE_RESOLUTION_BEGUN else turned_by
         elif entry.kind == pb.EVENT_TYPE_SAGA_STUCK:
             stuck = pb.SagaStuck.FromString(entry.attributes)
             failed_step = stuck.step or failed_step
-            if stuck.failure.reason in ONLY_A_DEFECT and not _answered_anew(shape, followers, saga, stuck):
+            explained = _answered_anew(shape, followers, saga, stuck) or _buried_by_hand(saga, stuck)
+            if stuck.failure.reason in ONLY_A_DEFECT and not explained:
                 yield f"I8: stuck at {stuck.step} because of {stuck.failure.reason}, which only a defect explains"
             elif (stuck.failure.reason == "BUILDER_FAILED") is not _raises(shape, saga, stuck):
                 yield f"I8: stuck at {stuck.step} because of {stuck.failure.reason}, which its builder does not explain"
@@ -81,9 +97,26 @@ def _journal(shape: Shape, followers: Mapping[str, set[str]], saga: SagaRow) -> 
 
 
 def _answered_anew(shape: Shape, followers: Mapping[str, set[str]], saga: SagaRow, stuck: pb.SagaStuck) -> bool:
-    """After a lossy failover a question is asked again, and what follows from another answer is another request."""
-    asked = (step for step, kind in shape.kinds.items() if kind == "READ_ONLY" and stuck.step in followers[step])
+    """After a lossy failover a question is asked again, or a step that had succeeded is skipped, and what follows from
+    another answer is another request.
+    """
+    others = skipped_by(saga) | {step for step, kind in shape.kinds.items() if kind == "READ_ONLY"}
+    asked = (step for step in others if stuck.step in followers[step])
     return stuck.failure.reason == "KEY_REUSED" and saga.epoch >> INCARNATION_BITS > 0 and any(asked)
+
+
+def _buried_by_hand(saga: SagaRow, stuck: pb.SagaStuck) -> bool:
+    """After a lossy failover steps are called again, one of them for nothing: an operator had begun to skip it, or to
+    resolve the saga, and its participant had settled it.
+    """
+    if stuck.failure.reason != "SUPERSEDED" or saga.epoch >> INCARNATION_BITS == 0:
+        return False
+    entries = (*saga.journal, *saga.lost)
+    skipped = {
+        pb.SkipBegun.FromString(entry.attributes).step for entry in entries if entry.kind == pb.EVENT_TYPE_SKIP_BEGUN
+    }
+    resolved = any(entry.kind == pb.EVENT_TYPE_RESOLUTION_BEGUN for entry in entries)
+    return stuck.step in skipped or resolved
 
 
 def _raises(shape: Shape, saga: SagaRow, stuck: pb.SagaStuck) -> bool:
@@ -119,7 +152,7 @@ def _liveness(history: History, shape: Shape, saga: SagaRow) -> Iterator[str]:
     """I8: once all is healed, an end within what the definition allows."""
     if history.healed_s is None:
         return
-    bound_s = history.healed_s + shape.patience_s
+    bound_s = max(history.healed_s, last_granted_s(saga)) + shape.patience_s
     if saga.state not in {*TERMINAL, STUCK}:
         yield f"I8: state {saga.state}, {history.ended_s - history.healed_s:.0f} s after everything healed"
     elif saga.states and saga.states[-1][0] > bound_s:

@@ -153,7 +153,7 @@ class Database(Ownership):
     def pending_requests(self, node_id: UUID) -> Sequence[SagaRequest]:
         """See ``RequestStore.pending_requests``."""
         mine = [request for request in self.waiting.values() if request.saga.owner == node_id]
-        return [_shown(request) for request in mine]
+        return [shown(request) for request in mine]
 
     def look(self, node_id: UUID, definition_ids: Sequence[int]) -> Sight:
         """See ``LeaseStore.look``."""
@@ -168,7 +168,7 @@ class Database(Ownership):
         return None
 
 
-def _shown(request: Request) -> SagaRequest:
+def shown(request: Request) -> SagaRequest:
     """As ``PENDING`` in ``orchestrator/storage/requests.py`` selects it: who asked is told of operators alone."""
     return SagaRequest(
         request.number,

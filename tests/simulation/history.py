@@ -63,6 +63,30 @@ class Entry(NamedTuple):
     node: str
 
 
+class Asked(NamedTuple):
+    """What an operator, or a caller who cancels, asked of a saga, as it is stored."""
+
+    number: int
+    saga_id: str
+    kind: str
+    expected_seq: int | None
+    """The version that an operator saw; None for a cancel."""
+    caller: str
+    reason: str
+    consumed_seq: int | None
+    """The entry that answers it."""
+
+
+class Told(NamedTuple):
+    """What an operator was told about a request."""
+
+    at_s: float
+    saga_id: str
+    number: int
+    kind: str
+    is_granted: bool
+
+
 @dataclass(slots=True)
 class SagaRow:
     """A saga as the database has it."""
@@ -114,6 +138,8 @@ class History:
     deliveries: list[Delivery] = field(default_factory=list)
     sent: list[Sent] = field(default_factory=list)
     acknowledged: list[Acknowledged] = field(default_factory=list)
+    asked: list[Asked] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
     fenced: dict[str, float] = field(default_factory=dict)
     """When each node that was declared dead was."""
     defects: list[str] = field(default_factory=list)

@@ -48,7 +48,28 @@ FAILOVER: Final[Mapping[str, float]] = {"lossy": 0.15}
 SAGA: Final[Mapping[str, float]] = {"cancel": 0.08, "repeat": 0.05, "reuse": 0.03, "same_key": 0.03}
 """What a caller may do beside starting a saga."""
 BUSINESS: Final[Mapping[str, float]] = {"reject": 0.04}
-UNDOING: Final[Mapping[str, float]] = {"refuse_undo": 0.01}
+UNDOING: Final[Mapping[str, float]] = {"refuse_undo": 0.05}
+REPAIR: Final[Mapping[str, float]] = {
+    "retry": 0.2,
+    "retry_compensation": 0.2,
+    "skip_step": 0.2,
+    "force_compensation": 0.1,
+    "resolve": 0.1,
+    "resume": 0.06,
+}
+"""What an operator who looks at a stuck saga may do."""
+INTERVENE: Final[Mapping[str, float]] = {
+    "retry": 0.03,
+    "retry_compensation": 0.06,
+    "skip_step": 0.04,
+    "force_compensation": 0.03,
+    "resolve": 0.01,
+    "pause": 0.05,
+    "resume": 0.1,
+}
+"""And to one that is on its way, or paused."""
+OPERATING: Final[Mapping[str, float]] = {"stale": 0.1, "two_at_once": 0.15, "crash_owner": 0.06, "freeze_owner": 0.06}
+"""How: on an old version of the saga, together with another operator, or while the saga's owner fails."""
 GROUPS: Final = {
     "call": CALL,
     "bare_call": BARE_CALL,
@@ -59,6 +80,9 @@ GROUPS: Final = {
     "saga": SAGA,
     "business": BUSINESS,
     "undoing": UNDOING,
+    "repair": REPAIR,
+    "intervene": INTERVENE,
+    "operating": OPERATING,
 }
 
 

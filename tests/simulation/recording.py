@@ -12,7 +12,7 @@ from saga.v1 import options_pb2
 from contracts.method import Method
 from orchestrator.definitions.model import Definition
 from tests.simulation.database import Database
-from tests.simulation.history import Entry, SagaRow, Shape
+from tests.simulation.history import Asked, Entry, SagaRow, Shape
 from tests.simulation.loop import HOST
 from tests.simulation.node import BLOCKED_RETRY_S, LEASE_TTL_S
 from tests.simulation.participants import StepMethods
@@ -92,6 +92,22 @@ def rows_of(database: Database) -> dict[str, SagaRow]:
             ],
         )
     return rows
+
+
+def asked_of(database: Database) -> list[Asked]:
+    """Every request that is stored."""
+    return [
+        Asked(
+            request.number,
+            str(request.saga.saga_id),
+            request.kind,
+            request.expected_seq,
+            request.caller,
+            request.reason or "",
+            request.consumed_seq,
+        )
+        for request in database.requests.values()
+    ]
 
 
 def lost_of(before: Mapping[str, SagaRow], after: Mapping[str, SagaRow]) -> Mapping[str, SagaRow]:

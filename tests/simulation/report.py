@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from orchestrator.core.state import SagaStatus
+from tests.simulation.by_hand import FOLLOWED_BY, answers
 from tests.simulation.shrink import Shrinker, callers
 from tests.simulation.world import Run, told
 
@@ -28,6 +29,17 @@ def explain(failing: Run) -> Iterator[str]:
     if len(again.transcript) > MAX_LINES:
         yield f"  ... {len(again.transcript) - MAX_LINES} lines before"
     yield from (f"  {line}" for line in again.transcript[-MAX_LINES:])
+
+
+def actions(runs: Iterable[Run]) -> Counter[str]:
+    """Over many runs: operators' actions as the journals answer them, such as ``granted retry``."""
+    return Counter(
+        f"{'refused' if answer.HasField('refusal') else 'granted'} {answer.kind}"
+        for each in runs
+        for saga in each.history.sagas.values()
+        for _, answer in answers(saga)
+        if answer.kind in FOLLOWED_BY
+    )
 
 
 def summary(runs: Iterable[Run]) -> tuple[Counter[str], Counter[str]]:

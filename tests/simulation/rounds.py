@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.simulation.definitions import SETS, find_registry
-from tests.simulation.report import summary
+from tests.simulation.report import actions, summary
 from tests.simulation.world import Plan, run
 
 MODES: Final = ("both", "safety", "liveness")
@@ -35,6 +35,7 @@ class Judged:
     seed: int
     ends: Counter[str]
     mishaps: Counter[str]
+    actions: Counter[str]
     has_failed: bool
     cpu_s: float
 
@@ -43,10 +44,10 @@ def judge(seed: int, kind: Kind) -> Judged:
     """One round."""
     began_s = time.process_time()
     done = run(kind.plan(seed))
-    ends, mishaps, has_failed = *summary([done]), bool(done.violations)
+    ends, mishaps, acted, has_failed = *summary([done]), actions([done]), bool(done.violations)
     del done
     gc.collect()
-    return Judged(seed, ends, mishaps, has_failed, time.process_time() - began_s)
+    return Judged(seed, ends, mishaps, acted, has_failed, time.process_time() - began_s)
 
 
 def prepare() -> None:

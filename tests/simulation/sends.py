@@ -2,10 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 from saga.v1 import event_pb2 as pb
 
 from tests.simulation.history import Entry, History, SagaRow
+
+ENDS_A_PAUSE: Final = {pb.EVENT_TYPE_SAGA_UNPAUSED, pb.EVENT_TYPE_SAGA_STUCK}
 
 
 def _ever(history: History) -> Iterator[tuple[SagaRow, Entry, float]]:
@@ -42,14 +45,51 @@ def sends(history: History) -> Iterator[str]:
             at_s < sent.at_s <= until_s and epoch < sent.epoch for at_s, until_s, epoch in turns
         ):
             yield f"I4: {sent.node} began {sent.step} of {sent.saga_id} after turning around was durable"
+    yield from _held(history)
     yield from _write_ahead(history)
+
+
+class _Hold(NamedTuple):
+    """A saga that an operator paused, or has settled: from when until when, and under which epoch."""
+
+    from_s: float
+    until_s: float
+    epoch: int
+    is_pause: bool
+    without_barrier: frozenset[str]
+
+
+def _held(history: History) -> Iterator[str]:
+    """I4: a paused saga begins no call, and one that is being resolved is settled, and neither done nor undone.
+
+    A call that waits for its turn at a participant without a barrier is made: nobody could prove that it was not.
+    """
+    holds: defaultdict[str, list[_Hold]] = defaultdict(list)
+    for saga, entry, until_s in _ever(history):
+        if entry.kind not in {pb.EVENT_TYPE_SAGA_PAUSED, pb.EVENT_TYPE_RESOLUTION_BEGUN}:
+            continue
+        is_pause = entry.kind == pb.EVENT_TYPE_SAGA_PAUSED
+        later = (each for each in (*saga.journal, *saga.lost) if each.seq > entry.seq and each.kind in ENDS_A_PAUSE)
+        over = [each.landed_s for each in later if each.landed_s >= entry.landed_s] if is_pause else []
+        bare = history.shapes[saga.definition].without_barrier
+        holds[saga.saga_id].append(_Hold(entry.landed_s, min([until_s, *over]), entry.epoch, is_pause, bare))
+    for sent in history.sent if holds else ():
+        for hold in holds.get(sent.saga_id, ()):
+            if not hold.from_s < sent.at_s <= hold.until_s or sent.epoch < hold.epoch:
+                continue
+            if hold.is_pause and sent.step not in hold.without_barrier:
+                yield f"I4: {sent.node} called {sent.step}/{sent.phase} of {sent.saga_id}, which is paused"
+            elif not hold.is_pause and sent.phase != "settle":
+                yield f"I4: {sent.node} called {sent.step}/{sent.phase} of {sent.saga_id}, which is being resolved"
 
 
 def _write_ahead(history: History) -> Iterator[str]:
     """I4, the write-ahead rule: a step is called once the success of everything before it is durable."""
     durable: dict[tuple[str, str], float] = {}
     for saga, entry, _ in _ever(history):
-        if entry.kind == pb.EVENT_TYPE_STEP_SUCCEEDED:
+        if entry.kind == pb.EVENT_TYPE_STEP_SKIPPED:
+            step = pb.StepSkipped.FromString(entry.attributes).step
+        elif entry.kind == pb.EVENT_TYPE_STEP_SUCCEEDED:
             step = pb.StepSucceeded.FromString(entry.attributes).step
         elif entry.kind == pb.EVENT_TYPE_STEP_INTENDED:
             step = "intent of " + pb.StepIntended.FromString(entry.attributes).step

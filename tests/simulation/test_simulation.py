@@ -17,16 +17,17 @@ from orchestrator.core import machine
 from orchestrator.definitions.registry import Registry
 from orchestrator.engine import dispatch, engine, lease, takeover, watches, writer
 from participants.kit import decisions
-from tests.simulation import checker, sends, witness
+from tests.simulation import by_hand, checker, sends, witness
+from tests.simulation.by_hand import FOLLOWED_BY
 from tests.simulation.definitions import SETS, find_registry
 from tests.simulation.mishaps import GROUPS
-from tests.simulation.report import explain, summary
+from tests.simulation.report import actions, explain, summary
 from tests.simulation.world import Plan, Run, World, run
 
 REGISTRIES = {name: find_registry(name) for name in SETS}
 SEEDS = (*range(9), 13, 14, 17)
-REGRESSIONS: tuple[tuple[int, str], ...] = ((1021, "shapes"),)
-"""Seeds that once found something, with the definitions that they found it with."""
+REGRESSIONS: tuple[tuple[int, str, bool], ...] = ((1021, "shapes", False), (700, "shapes", True))
+"""Seeds that once found something, with the definitions that they found it with, and whether operators acted."""
 
 
 def held(done: Run) -> Run:
@@ -43,7 +44,7 @@ def liveness_runs() -> list[Run]:
 
 def test_whatever_failed_every_saga_ends_once_all_is_healed(liveness_runs: list[Run]) -> None:
     ends, _ = summary(liveness_runs)
-    assert set(ends) <= {"COMPLETED", "COMPENSATED", "STUCK"}
+    assert set(ends) <= {"COMPLETED", "COMPENSATED", "STUCK", "RESOLVED"}
 
 
 def test_while_everything_fails_nothing_untrue_happens() -> None:
@@ -56,9 +57,16 @@ def test_while_everything_fails_nothing_untrue_happens() -> None:
 def test_every_kind_of_end_and_of_mishap_occurs(liveness_runs: list[Run]) -> None:
     """I10: or the runs prove nothing."""
     ends, mishaps = summary(liveness_runs)
-    assert all(ends[name] for name in ("COMPLETED", "COMPENSATED", "STUCK")), ends
+    assert all(ends[name] for name in ("COMPLETED", "COMPENSATED", "STUCK", "RESOLVED")), ends
     wanted = [f"{group}:{kind}" for group, kinds in GROUPS.items() for kind in kinds]
     assert not [kind for kind in wanted if not mishaps[kind]], mishaps
+
+
+def test_every_kind_of_action_is_granted_and_refused(liveness_runs: list[Run]) -> None:
+    """I10 of operators: what nobody was ever granted, nobody saw go wrong."""
+    acted = actions(liveness_runs)
+    assert not [kind for kind in FOLLOWED_BY if not acted[f"granted {kind}"]], acted
+    assert not [kind for kind in FOLLOWED_BY if not acted[f"refused {kind}"]], acted
 
 
 def test_a_lossy_failover_loses_sagas_and_entries_and_each_is_named(liveness_runs: list[Run]) -> None:
@@ -95,8 +103,9 @@ def test_without_mishaps_every_saga_completes_with_one_call_for_each_step() -> N
 
 
 def test_what_was_found_once_is_not_found_again() -> None:
-    for seed, definitions in REGRESSIONS:
-        held(run(Plan(seed, REGISTRIES[definitions])))
+    for seed, definitions, operated in REGRESSIONS:
+        held(run(Plan(seed, REGISTRIES[definitions], operated=operated)))
+    held(run(Plan(23, REGISTRIES["shipped"], sagas=60, scale=2.0)))
 
 
 def test_a_seed_stands_for_one_run() -> None:
@@ -120,7 +129,7 @@ def test_the_engine_and_the_barrier_that_run_are_the_shipped_ones() -> None:
 
 
 def test_the_checker_shares_no_code_with_what_it_judges() -> None:
-    for module in (checker, witness, sends):
+    for module in (checker, witness, sends, by_hand):
         source = inspect.getsource(module)
         assert "orchestrator" not in source
         assert "participants.kit" not in source

@@ -19,8 +19,9 @@ from tests.simulation.loop import SimulatedLoop
 from tests.simulation.mishaps import Fired, Mishaps
 from tests.simulation.network import Net
 from tests.simulation.node import SimulatedNode
+from tests.simulation.operators import Operators
 from tests.simulation.participants import Participants
-from tests.simulation.recording import EPOCH_US, fences_of, lost_of, methods_of, overheard, rows_of, shape_of
+from tests.simulation.recording import EPOCH_US, asked_of, fences_of, lost_of, methods_of, overheard, rows_of, shape_of
 
 TICK_S: Final = 1.0
 MAX_LINES: Final = 200_000
@@ -42,6 +43,8 @@ class Plan:
     """How often things go wrong; 0 for a calm run."""
     only: frozenset[str] | None = None
     """Names of the mishaps that may happen, of those that the seed draws; None: all of them."""
+    operated: bool = True
+    """Whether operators act, too."""
     without_callers: frozenset[int] = frozenset()
     schedule: int = 0
     """Another number is another order and other latencies, with the same mishaps."""
@@ -81,6 +84,9 @@ class World:
             for number in range(plan.nodes)
         ]
         self.callers = Callers(self.net, self.nodes, list(plan.registry))
+        self.operators = Operators(self.net, self.callers, self._strike_soon)
+        if plan.scale and plan.operated:
+            self.callers.started = self._watched
         self.healed_s: float | None = None
         self.failover: tuple[float, float, dict[str, SagaRow]] | None = None
         """When, until when everything was kept, and what there was before."""
@@ -135,6 +141,8 @@ class World:
             await each
         if self.plan.heals:
             self._heal()
+            if self.plan.scale and self.plan.operated:
+                self.outside(self.operators.resume_all())
             await self.until_settled()
 
     def outside(self, work: Coroutine[Any, Any, Any]) -> "asyncio.Task[Any]":
@@ -147,7 +155,7 @@ class World:
             for node in self.nodes:
                 kind = mishaps.pick("tick", node.name, second)
                 if kind is not None:
-                    self.outside(self._strike(node, kind, second))
+                    self.outside(self._strike(node, kind, second, TICK_S))
             if mishaps.pick("outage", second):
                 self.outside(self._outage(0.2 + 8 * mishaps.draw("outage", second, "length") ** 2))
             await asyncio.sleep(TICK_S)
@@ -173,10 +181,16 @@ class World:
         self.net.database_away = False
         self.tell("database", "back")
 
-    async def _strike(self, node: SimulatedNode, kind: str, second: int) -> None:
+    def _watched(self, number: int, saga_id: UUID) -> None:
+        self.outside(self.operators.watch(number, saga_id))
+
+    def _strike_soon(self, node: SimulatedNode, kind: str, key: str, within_s: float) -> None:
+        self.outside(self._strike(node, kind, key, within_s))
+
+    async def _strike(self, node: SimulatedNode, kind: str, key: object, within_s: float) -> None:
         draw = self.net.mishaps.draw
-        await asyncio.sleep(draw(node.name, second, "moment") * TICK_S)
-        length_s = 0.1 + 12 * draw(node.name, second, "length") ** 2
+        await asyncio.sleep(draw(node.name, key, "moment") * within_s)
+        length_s = 0.1 + 12 * draw(node.name, key, "length") ** 2
         if not node.is_up or node.host.is_frozen:
             return
         engine = node.engine
@@ -189,7 +203,7 @@ class World:
             await asyncio.sleep(length_s)
             if node.engine is None:
                 lacks_some = kind == "redefine" and self.healed_s is None
-                node.boot(self._some_definitions(node.name, second) if lacks_some else self.plan.registry)
+                node.boot(self._some_definitions(node.name, key) if lacks_some else self.plan.registry)
         elif kind == "freeze":
             node.freeze()
             await asyncio.sleep(length_s)
@@ -228,7 +242,8 @@ class World:
         bound_s = max(shape_of(definition).patience_s for definition in self.plan.registry) + 60
         while self.loop.time() - began_s < bound_s:
             moving = (s for s in self.net.database.sagas.values() if not _rests(s.row.status))
-            if not self.callers.waiting and not any(moving):
+            asked = (request.saga for request in self.net.database.waiting.values())
+            if not self.callers.waiting and not any(moving) and all(s.ended_us is not None for s in asked):
                 break
             await asyncio.sleep(0.5)
         else:
@@ -274,6 +289,8 @@ class World:
             deliveries=self.net.participants.deliveries,
             sent=self.net.sent,
             acknowledged=self.callers.acknowledged,
+            asked=asked_of(self.net.database),
+            told=self.operators.told,
             fenced=fences_of(self.net.database),
             defects=[*self.defects, *failures],
             failover=failover,
