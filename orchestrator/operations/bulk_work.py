@@ -36,12 +36,16 @@ class BulkWork:
     async def run_once(self) -> None:
         """One turn for every running bulk."""
         for bulk in await self._store.running_bulks():
-            await self._collect(bulk.bulk_id)
-            limit = min(MAX_TAKEN, max(1, round(bulk.rate_per_s * TURN_S)))
-            members = await self._store.take_members(bulk.bulk_id, limit)
-            await asyncio.gather(*(self._begin(bulk, saga_id) for saga_id in members))
+            await self.work_off(bulk)
             if await self._store.finish_bulk(bulk.bulk_id):
                 log.info("bulk_done", bulk_id=str(bulk.bulk_id), members=bulk.members)
+
+    async def work_off(self, bulk: StoredBulk) -> None:
+        """Notes what was decided and begins what is due: of a cancelled bulk, what a node that died had begun."""
+        await self._collect(bulk.bulk_id)
+        limit = min(MAX_TAKEN, max(1, round(bulk.rate_per_s * TURN_S)))
+        members = await self._store.take_members(bulk.bulk_id, limit)
+        await asyncio.gather(*(self._begin(bulk, saga_id) for saga_id in members))
 
     async def _collect(self, bulk_id: UUID) -> None:
         answers = await self._store.member_answers(bulk_id)

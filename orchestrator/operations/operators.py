@@ -64,7 +64,8 @@ class Operators:
         self.policy: Final = AttentionPolicy(settings.blocked_attention_s, max(silent_s, settings.blocked_attention_s))
         self.acting: Final = Acting(engine, store, settings.core)
         self.overviews: Final = Overviews(store)
-        self.orders: Final = Orders(store, engine, BulkWork(self.acting, engine, store), drain)
+        self.bulk_work: Final = BulkWork(self.acting, engine, store)
+        self.orders: Final = Orders(store, engine, self.bulk_work, drain)
         self.addresses: Final = addresses
         self.new_id: Final = new_id
 

@@ -270,6 +270,10 @@ class OperatorActing(OperatorReading):
 
     async def _bulk(self, bulk_id: UUID) -> StoredBulk:
         bulk = await self._operators.store.get_bulk(bulk_id)
+        if bulk is not None and bulk.state is BulkState.CANCELLED and bulk.in_progress:
+            # No node looks after it any more: whoever asks for it has what was begun come to its end.
+            await self._operators.bulk_work.work_off(bulk)
+            bulk = await self._operators.store.get_bulk(bulk_id)
         if bulk is None:
             raise not_found(Reason.BULK_NOT_FOUND, f"no bulk has the id {bulk_id}", "see ListBulks")
         return bulk

@@ -90,10 +90,10 @@ LIST: Final = f"""
 RUNNING: Final = f"SELECT {COLUMNS} FROM bulk b {PROGRESS} WHERE b.state = 1 ORDER BY b.bulk_id"  # noqa: S608  (as above)
 
 # bulk_pkey; bulk_member_open. The row is locked, or two nodes would take the same members; ``next_at`` keeps all nodes
-# together within the rate.
+# together within the rate. Of a cancelled one only what was begun by a node that died.
 TAKE: Final = """
 WITH due AS (
-    SELECT bulk_id FROM bulk WHERE bulk_id = $1 AND state = 1 AND next_at <= clock_timestamp()
+    SELECT bulk_id, state FROM bulk WHERE bulk_id = $1 AND state IN (1, 3) AND next_at <= clock_timestamp()
     FOR UPDATE SKIP LOCKED
 ),
 taken AS (
@@ -101,7 +101,10 @@ taken AS (
     FROM due, (
         SELECT saga_id FROM bulk_member
         WHERE bulk_id = $1 AND outcome IS NULL AND request_number IS NULL
-            AND (begun_at IS NULL OR begun_at < clock_timestamp() - make_interval(secs => $3))
+            AND (
+                (begun_at IS NULL AND (SELECT state FROM due) = 1)
+                OR begun_at < clock_timestamp() - make_interval(secs => $3)
+            )
         ORDER BY saga_id LIMIT $2
     ) open
     WHERE m.bulk_id = due.bulk_id AND m.saga_id = open.saga_id

@@ -112,6 +112,28 @@ async def test_a_cancelled_bulk_begins_no_more(door: Door) -> None:
     assert told(caught.value).reason == "BULK_STATE"
 
 
+async def test_what_a_cancelled_bulk_had_begun_is_decided_and_its_watch_ends(door: Door) -> None:
+    """One of the two was asked for in time; the other was begun by a node that died before it could ask."""
+    started = await many_stuck(door, 4)
+    await door.operators.orders.stop()
+    bulk = (await door.stub.StartBulk(start(), timeout=CALL_S)).bulk
+    store, bulk_id = door.node.real_store, uuid.UUID(bulk.bulk_id)
+    taken = await store.take_members(bulk_id, 2)
+    await door.rig.db.execute(
+        "UPDATE bulk_member SET begun_at = begun_at - interval '1 minute' WHERE begun_at IS NOT NULL"
+    )
+    await door.rig.db.execute("UPDATE bulk SET next_at = next_at - interval '1 minute'")
+    cancel = pb.CancelBulkRequest(request_id="cancel", bulk_id=bulk.bulk_id, reason="not these")
+    assert (await door.stub.CancelBulk(cancel, timeout=CALL_S)).bulk.state == op.BULK_STATE_CANCELLED
+    door.operators.orders.has_stopped = False  # the node that is asked lives
+    last = await watch(door, bulk.bulk_id)
+    assert (last.state, last.granted, last.in_progress) == (op.BULK_STATE_CANCELLED, 2, 0)
+    await asyncio.gather(*(door.node.ends(saga_id, SagaStatus.COMPENSATED) for saga_id in taken))
+    rest = pb.ListBulkMembersRequest(bulk_id=bulk.bulk_id, outcome=op.AUDIT_OUTCOME_PENDING)
+    members = (await door.stub.ListBulkMembers(rest, timeout=CALL_S)).members
+    assert {each.saga_id for each in members} == {str(each) for each in started} - {str(each) for each in taken}
+
+
 async def test_members_that_cannot_be_helped_are_refused_with_the_reason(door: Door) -> None:
     await many_stuck(door, 2)
     action = op.BulkAction(action=op.OPERATOR_ACTION_FORCE_COMPENSATION)
