@@ -1,8 +1,10 @@
 """Turns a function into a command: options from dataclasses, a session to work with, errors as one line and a code."""
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import MISSING, dataclass, fields, is_dataclass, replace
 from typing import Any, Final, TypeVar, cast, get_type_hints
 
@@ -123,11 +125,20 @@ def _session(options: Options) -> Iterator[Session]:
     except BrokenPipeError:  # whoever read has seen enough
         raise
     except OSError as error:
+        _give_output_up()
         screen.error(CommandError(ExitCode.DEFECT, f"the answer cannot be written: {error.strerror}"))
         raise typer.Exit(ExitCode.DEFECT) from None
     except KeyboardInterrupt:
         screen.note("interrupted")
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def _give_output_up() -> None:
+    """Lets what is left in the buffer go nowhere: Python would try it again at its end, and make the exit code 120."""
+    with suppress(OSError, ValueError):  # a stand-in for standard output has no number
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _connect(options: Options) -> Connection:
