@@ -200,6 +200,21 @@ class MissingDefinition:
 
 
 @dataclass(frozen=True, slots=True)
+class Visibility:
+    """Which sagas somebody may see and act on; what is set must both match. By default all."""
+
+    tenants: tuple[str, ...] | None = None
+    """Sagas of these tenants alone."""
+    caller: str | None = None
+    """Sagas that this caller started alone."""
+
+    @property
+    def is_total(self) -> bool:
+        """Whether nothing is hidden."""
+        return self.tenants is None and self.caller is None
+
+
+@dataclass(frozen=True, slots=True)
 class SagaFilter:
     """Which sagas to list; what is set must all match."""
 

@@ -4,6 +4,9 @@ from typing import Any, Final, TypeAlias, cast
 
 import grpc
 
+from orchestrator.engine.ports import Visibility
+from orchestrator.rpc.identity import CURRENT
+
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 _MARGIN_S: Final = 0.05
@@ -11,8 +14,18 @@ _MARGIN_SHARE: Final = 0.05
 
 
 def caller_of(_context: Context) -> str:
-    """Who calls: ``local``, for nothing authenticates callers."""
-    return "local"
+    """Who calls, by name."""
+    return CURRENT.get().name
+
+
+def tenant_of(_context: Context) -> str:
+    """Whose sagas the caller starts."""
+    return CURRENT.get().tenant
+
+
+def visibility_of(_context: Context) -> Visibility:
+    """Which sagas the caller may see and act on."""
+    return CURRENT.get().visibility
 
 
 def wait_budget_s(context: Context, max_wait_s: float) -> float:
