@@ -7,7 +7,7 @@ from typing import Final
 ROOT: Final = Path(__file__).parent
 TIERS: Final = {
     # Python packages only, minutes.
-    "test": ("unit", "property", "simulation", "conformance", "integration"),
+    "test": ("unit", "property", "simulation", "conformance", "integration", "security"),
     # Whole processes killed, stopped and cut off; what needs system packages belongs here too.
     "test-system": ("system", "console"),
     # Faults of every class, and defects planted in the children; needs strace and libfaketime, and root for two.

@@ -78,6 +78,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND: no loaded definition calls a service of this name."""
     ERROR_REASON_NODE_NOT_FOUND: _ErrorReason.ValueType  # 26
     """NOT_FOUND: no node of this id holds a lease."""
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 27
+    """UNAUTHENTICATED: the server does not know who calls, by a certificate or a token that still counts."""
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 28
+    """PERMISSION_DENIED: the caller is known, and may not do this."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the machine-readable reason of an error: its name without the prefix stands in ErrorInfo.reason."""
@@ -138,4 +142,8 @@ ERROR_REASON_PARTICIPANT_NOT_FOUND: ErrorReason.ValueType  # 25
 """NOT_FOUND: no loaded definition calls a service of this name."""
 ERROR_REASON_NODE_NOT_FOUND: ErrorReason.ValueType  # 26
 """NOT_FOUND: no node of this id holds a lease."""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 27
+"""UNAUTHENTICATED: the server does not know who calls, by a certificate or a token that still counts."""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 28
+"""PERMISSION_DENIED: the caller is known, and may not do this."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
