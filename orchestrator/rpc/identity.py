@@ -15,6 +15,10 @@ class Identity:
     tenant: str = ""
     """Whose sagas it starts; empty is the tenant of those who name none."""
     visibility: Visibility = field(default_factory=Visibility)
+    roles: tuple[str, ...] = ()
+    """As the policy calls them, to be shown; none where nobody is asked."""
+    expires_at_s: float | None = None
+    """From when on, in seconds since 1970, what proves it is refused; None if it says nothing of that."""
 
 
 LOCAL: Final = Identity("local")

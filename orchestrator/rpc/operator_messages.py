@@ -27,10 +27,12 @@ from orchestrator.operations.values import (
     StoredBulk,
 )
 from orchestrator.rpc.error_mapping import invalid, refuse_nul
+from orchestrator.rpc.identity import Identity
 from orchestrator.rpc.listing import time_us
 from orchestrator.rpc.messages import saga_message
 
 _ACTIONS = frozenset(action.value for action in AuditAction)
+_METHODS = tuple(pb.DESCRIPTOR.services_by_name["SagaOperatorService"].methods_by_name)
 
 
 def duration_s(given: Duration) -> float:
@@ -218,3 +220,18 @@ def member_message(member: BulkMember) -> op.BulkMember:
 def _set_refusal(message: op.AuditEntry | op.BulkMember, refusal: Failure | None) -> None:
     if refusal is not None:
         message.refusal.CopyFrom(failure_message(refusal))
+
+
+def identity_message(identity: Identity) -> pb.GetIdentityResponse:
+    """Who calls, and what is worth offering."""
+    tenants = identity.visibility.tenants
+    message = pb.GetIdentityResponse(
+        name=identity.name,
+        roles=identity.roles,
+        tenants=tenants or (),
+        all_tenants=tenants is None,
+        methods=_METHODS,
+    )
+    if identity.expires_at_s is not None:
+        message.expire_time.CopyFrom(timestamp(int(identity.expires_at_s * 1_000_000)))
+    return message

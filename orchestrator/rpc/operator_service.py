@@ -1,4 +1,4 @@
-"""``saga.v1.SagaOperatorService``: see the contract for each method. Here: participants, nodes and definitions."""
+"""``saga.v1.SagaOperatorService``: see the contract for each method. Here: the fleet, and who calls."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -21,9 +21,10 @@ from orchestrator.operations.values import (
 )
 from orchestrator.rpc.calls import Context, caller_of
 from orchestrator.rpc.error_mapping import READING, engine_errors, refuse_nul
+from orchestrator.rpc.identity import CURRENT
 from orchestrator.rpc.operator_acting import OperatorActing
 from orchestrator.rpc.operator_errors import ACTING, not_found
-from orchestrator.rpc.operator_messages import attention_groups
+from orchestrator.rpc.operator_messages import attention_groups, identity_message
 
 _BREAKERS: Final[Mapping[BreakerState, op.BreakerState.ValueType]] = {
     BreakerState.CLOSED: op.BREAKER_STATE_CLOSED,
@@ -85,6 +86,9 @@ class OperatorService(OperatorActing):
         with engine_errors(READING):
             rows = await self._operators.store.definitions()
         return pb.ListDefinitionsResponse(definitions=[_definition_message(row) for row in rows])
+
+    async def GetIdentity(self, request: pb.GetIdentityRequest, context: Context) -> pb.GetIdentityResponse:  # noqa: N802
+        return identity_message(CURRENT.get())
 
     def _record(
         self,

@@ -171,6 +171,11 @@ class SagaOperatorServiceStub:
                 request_serializer=saga_dot_v1_dot_operator__service__pb2.ListDefinitionsRequest.SerializeToString,
                 response_deserializer=saga_dot_v1_dot_operator__service__pb2.ListDefinitionsResponse.FromString,
                 _registered_method=True)
+        self.GetIdentity = channel.unary_unary(
+                '/saga.v1.SagaOperatorService/GetIdentity',
+                request_serializer=saga_dot_v1_dot_operator__service__pb2.GetIdentityRequest.SerializeToString,
+                response_deserializer=saga_dot_v1_dot_operator__service__pb2.GetIdentityResponse.FromString,
+                _registered_method=True)
 
 
 class SagaOperatorServiceServicer:
@@ -377,6 +382,13 @@ class SagaOperatorServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetIdentity(self, request, context):
+        """GetIdentity returns who the node takes the caller for. Whoever is known may ask.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_SagaOperatorServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -504,6 +516,11 @@ def add_SagaOperatorServiceServicer_to_server(servicer, server):
                     servicer.ListDefinitions,
                     request_deserializer=saga_dot_v1_dot_operator__service__pb2.ListDefinitionsRequest.FromString,
                     response_serializer=saga_dot_v1_dot_operator__service__pb2.ListDefinitionsResponse.SerializeToString,
+            ),
+            'GetIdentity': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetIdentity,
+                    request_deserializer=saga_dot_v1_dot_operator__service__pb2.GetIdentityRequest.FromString,
+                    response_serializer=saga_dot_v1_dot_operator__service__pb2.GetIdentityResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1193,6 +1210,33 @@ class SagaOperatorService:
             '/saga.v1.SagaOperatorService/ListDefinitions',
             saga_dot_v1_dot_operator__service__pb2.ListDefinitionsRequest.SerializeToString,
             saga_dot_v1_dot_operator__service__pb2.ListDefinitionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetIdentity(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/saga.v1.SagaOperatorService/GetIdentity',
+            saga_dot_v1_dot_operator__service__pb2.GetIdentityRequest.SerializeToString,
+            saga_dot_v1_dot_operator__service__pb2.GetIdentityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -121,6 +121,8 @@ class SagaOperatorServiceStub:
     """
     ListDefinitions: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.ListDefinitionsRequest, _operator_service_pb2.ListDefinitionsResponse]
     """ListDefinitions returns every registered definition, with its live sagas and whether it may be removed."""
+    GetIdentity: _grpc.UnaryUnaryMultiCallable[_operator_service_pb2.GetIdentityRequest, _operator_service_pb2.GetIdentityResponse]
+    """GetIdentity returns who the node takes the caller for. Whoever is known may ask."""
 
 @_typing.type_check_only
 class SagaOperatorServiceAsyncStub(SagaOperatorServiceStub):
@@ -215,6 +217,8 @@ class SagaOperatorServiceAsyncStub(SagaOperatorServiceStub):
     """
     ListDefinitions: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.ListDefinitionsRequest, _operator_service_pb2.ListDefinitionsResponse]  # type: ignore[assignment]
     """ListDefinitions returns every registered definition, with its live sagas and whether it may be removed."""
+    GetIdentity: _aio.UnaryUnaryMultiCallable[_operator_service_pb2.GetIdentityRequest, _operator_service_pb2.GetIdentityResponse]  # type: ignore[assignment]
+    """GetIdentity returns who the node takes the caller for. Whoever is known may ask."""
 
 class SagaOperatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """SagaOperatorService is for people and tools that operate the orchestrator, not for those that start sagas.
@@ -456,5 +460,13 @@ class SagaOperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_service_pb2.ListDefinitionsResponse, _abc.Awaitable[_operator_service_pb2.ListDefinitionsResponse]]:
         """ListDefinitions returns every registered definition, with its live sagas and whether it may be removed."""
+
+    @_abc_1.abstractmethod
+    def GetIdentity(
+        self,
+        request: _operator_service_pb2.GetIdentityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_service_pb2.GetIdentityResponse, _abc.Awaitable[_operator_service_pb2.GetIdentityResponse]]:
+        """GetIdentity returns who the node takes the caller for. Whoever is known may ask."""
 
 def add_SagaOperatorServiceServicer_to_server(servicer: SagaOperatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

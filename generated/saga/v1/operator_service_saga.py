@@ -33,3 +33,4 @@ class SagaOperatorService:
     ListNodes: Final = Method("saga.v1.SagaOperatorService", "ListNodes", operator_service_pb2.ListNodesRequest, operator_service_pb2.ListNodesResponse)
     DrainNode: Final = Method("saga.v1.SagaOperatorService", "DrainNode", operator_service_pb2.DrainNodeRequest, operator_service_pb2.DrainNodeResponse)
     ListDefinitions: Final = Method("saga.v1.SagaOperatorService", "ListDefinitions", operator_service_pb2.ListDefinitionsRequest, operator_service_pb2.ListDefinitionsResponse)
+    GetIdentity: Final = Method("saga.v1.SagaOperatorService", "GetIdentity", operator_service_pb2.GetIdentityRequest, operator_service_pb2.GetIdentityResponse)

@@ -207,3 +207,9 @@ async def test_a_drained_node_hands_its_sagas_over(door: Door) -> None:
     await until(lambda: other.engine.has_run(saga_id), "the other node has it")
     left = (await door.stub.ListNodes(pb.ListNodesRequest(), timeout=CALL_S)).nodes
     assert [node.node_id for node in left] == [str(other.node_id)]
+
+
+async def test_whoever_asks_is_told_who_the_node_takes_them_for(door: Door) -> None:
+    told = await door.stub.GetIdentity(pb.GetIdentityRequest(), timeout=CALL_S)
+    assert (told.name, told.all_tenants) == ("local", True)
+    assert "RetryNow" in told.methods
