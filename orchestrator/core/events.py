@@ -35,9 +35,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class SagaStarted:
-    """The saga was acknowledged."""
+    """The saga was acknowledged. ``trace`` is kept for whoever runs it, and means nothing here."""
 
     deadline_us: int
+    trace: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ class Begun:
 
     epoch: int
     deadline_us: int
+    trace: bytes = b""
+    """What the journal is to keep of the trace that the saga belongs to."""
 
 
 @dataclass(frozen=True, slots=True)

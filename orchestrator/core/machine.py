@@ -50,7 +50,7 @@ def advance(spec: SagaSpec, state: SagaState, given: Input, now_us: int, policy:
 
 
 def _begin(move: Move, given: given_.Begun) -> None:
-    move.record(ev.SagaStarted(given.deadline_us))
+    move.record(ev.SagaStarted(given.deadline_us, given.trace))
 
 
 def _resume(move: Move, _given: given_.Resumed) -> None:

@@ -14,6 +14,7 @@ from orchestrator.definitions.registry import Registry
 from orchestrator.engine.clock import DatabaseClock
 from orchestrator.engine.dispatch import Dispatcher
 from orchestrator.engine.journal import JournalError
+from orchestrator.engine.observing import Observer
 from orchestrator.engine.ports import Batch, Checkpoint, NodeFenced, Store, StoredSaga, StoreUnavailable
 from orchestrator.engine.resume import give_up, release, resume_run
 
@@ -42,6 +43,8 @@ class Adoption:
         spawn: Callable[[Coroutine[None, None, None]], None],
         fenced: Callable[[UUID], None],
         orphaned: Callable[[], None],
+        trace_ratio: float,
+        observer: Observer,
     ) -> None:
         self._store = store
         self._registry = registry
@@ -51,6 +54,8 @@ class Adoption:
         self._spawn = spawn
         self._fenced = fenced
         self._orphaned = orphaned
+        self._trace_ratio = trace_ratio
+        self._observer = observer
         self._unreadable: dict[UUID, int] = {}
 
     def adopt(self, stored: StoredSaga, node_id: UUID) -> None:
@@ -66,7 +71,7 @@ class Adoption:
             self._give_up(stored, "ENGINE_DEFECT", message, node_id)
             return
         try:
-            run = resume_run(definition, stored, self._dispatcher, self._policy)
+            run = resume_run(definition, stored, self._dispatcher, self._policy, trace_ratio=self._trace_ratio)
         except JournalError as error:
             # A newer program wrote it: leave the saga to a node that can read it.
             log.warning("journal_unreadable", saga_id=saga_id, error=str(error))
@@ -80,6 +85,7 @@ class Adoption:
         else:
             log.debug("saga_resumed", saga_id=saga_id, node=str(node_id), epoch=stored.epoch, seq=stored.last_seq)
             self._unreadable.pop(stored.saga_id, None)
+            self._observer.saga_resumed(run, crashed=run.state.stale_claims > 0)
             self._dispatcher.add(run)
             self._dispatcher.feed(run, Resumed())
 

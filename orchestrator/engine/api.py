@@ -11,6 +11,7 @@ from orchestrator.core.events import Failure
 from orchestrator.core.state import SagaState, SagaStatus
 from orchestrator.definitions.model import Definition
 from orchestrator.engine.ports import Started, StoredSaga
+from orchestrator.engine.tracing import TraceContext
 
 
 class OverCapacity(Exception):  # noqa: N818  (named for the state of the node)
@@ -64,11 +65,23 @@ class SagaEngine(Protocol):
     def knows(self, caller: str, request_id: str) -> bool:
         """Whether the request started a saga that is in this node's memory: to find it again costs next to nothing."""
 
-    async def start(self, definition: Definition, saga_input: Message, *, caller: str, request_id: str) -> Started:
+    async def start(
+        self,
+        definition: Definition,
+        saga_input: Message,
+        *,
+        caller: str,
+        tenant: str = "",
+        request_id: str,
+        trace: TraceContext | None = None,
+    ) -> Started:
         """Stores a saga and begins it; returns once it is durable, or finds what stood in the way.
+
+        ``trace`` is the caller's, kept with the saga.
 
         ``saga_input`` has its ``request_id`` and ``return_immediately`` fields cleared by the caller, if it has them.
         The request's hash covers the definition's name and the deterministic bytes of the input, not the version.
+        A concurrency key is the tenant's own; a request of the caller's that was another tenant's is a conflict.
         Raises :class:`OverCapacity`, :class:`Draining`, ``PayloadError``, and ``ConcurrencyKeyError`` or
         ``BuilderError`` for an input that gives no concurrency key.
         """

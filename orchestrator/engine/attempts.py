@@ -1,7 +1,6 @@
 """One attempt: build the request, call the participant, tell the core how it ended."""
 
-import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 import structlog
@@ -14,8 +13,11 @@ from orchestrator.core.events import Failure, Phase
 from orchestrator.core.inputs import AttemptEnded, BuildFailed, Input, StepSettled
 from orchestrator.core.outcome import Outcome, classify
 from orchestrator.definitions.errors import BuilderError, PayloadError
+from orchestrator.engine.clock import DatabaseClock
+from orchestrator.engine.observing import Observer
 from orchestrator.engine.ports import Answer, Call, Participants
 from orchestrator.engine.run import MAX_FAILURE_CHARS, SagaRun
+from orchestrator.engine.tracing import attempt_span
 
 log = structlog.get_logger(__name__)
 
@@ -32,24 +34,34 @@ _CODE_NAMES: Final = (
 )
 
 
-async def attempt(run: SagaRun, invoke: Invoke, participants: Participants, monotonic_s: Callable[[], float]) -> Input:
+async def attempt(
+    run: SagaRun, invoke: Invoke, participants: Participants, clock: DatabaseClock, observer: Observer
+) -> Input:
     """Makes the attempt and returns what the core is to be told."""
     try:
         call = _build(run, invoke)
     except (BuilderError, PayloadError) as error:
         return _defect(run, invoke, "BUILDER_FAILED", str(error))
-    began_s = monotonic_s()
-    answer = await participants.call(call)
-    duration_ms = int((monotonic_s() - began_s) * 1000)
-    if invoke.phase is Phase.SETTLE and answer.code == 0:
-        return _settled(run, invoke, answer, duration_ms)
-    return _judge(run, invoke, answer, duration_ms)
+    began_us, began_s = clock.now_us(), clock.monotonic_s()
+    told: Input | None = None
+    try:
+        answer = await participants.call(call)
+        duration_ms = int((clock.monotonic_s() - began_s) * 1000)
+        if invoke.phase is Phase.SETTLE and answer.code == 0:
+            told = _settled(run, invoke, answer, duration_ms)
+        else:
+            told = _judge(run, invoke, answer, duration_ms)
+        return told
+    finally:
+        observer.attempt_ended(
+            run, invoke, call.path, began_us=began_us, duration_s=clock.monotonic_s() - began_s, told=told
+        )
 
 
 def traceparent(run: SagaRun, invoke: Invoke) -> str:
-    """W3C trace context: the saga's id is the trace's id, so that a trace is found by its saga."""
-    span = hashlib.blake2b(f"{invoke.step}/{invoke.phase}/{invoke.attempt}/{run.epoch}".encode(), digest_size=8)
-    return f"00-{run.saga_id.hex}-{span.hexdigest()}-01"
+    """W3C trace context of an attempt's call: what the participant does belongs below the attempt's span."""
+    span = attempt_span(run.saga_id, run.names[invoke.step], invoke.phase, invoke.attempt, run.epoch)
+    return f"00-{run.trace.trace_id}-{span}-{'01' if run.trace.sampled else '00'}"
 
 
 def _build(run: SagaRun, invoke: Invoke) -> Call:
@@ -167,5 +179,5 @@ def _log(run: SagaRun, invoke: Invoke, outcome: Outcome | None, failure: Failure
         code=failure.code,
         reason=failure.reason,
         duration_ms=duration_ms,
-        trace_id=run.saga_id.hex,
+        trace_id=run.trace.trace_id,
     )

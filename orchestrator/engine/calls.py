@@ -17,6 +17,7 @@ from orchestrator.engine.attempts import attempt
 from orchestrator.engine.breakers import BreakerState
 from orchestrator.engine.clock import DatabaseClock
 from orchestrator.engine.lanes import Lane, LanePolicy, ParticipantStatus, is_blocked
+from orchestrator.engine.observing import Observer
 from orchestrator.engine.ports import Participants
 from orchestrator.engine.run import SagaRun
 
@@ -54,6 +55,7 @@ class Calls:
         *,
         blocked_retry_s: float,
         uniform: Callable[[float, float], float],
+        observer: Observer,
     ) -> None:
         self._host = host
         self._participants = participants
@@ -61,6 +63,7 @@ class Calls:
         self._policy = policy
         self._blocked_retry_s = blocked_retry_s
         self._uniform = uniform
+        self._observer = observer
         self._lanes: dict[str, Lane] = {}
         """By service: as many as the definitions name, and those that were held."""
         self._waiting_for_lease: list[tuple[SagaRun, Invoke]] = []
@@ -169,7 +172,7 @@ class Calls:
             self._waiting_for_lease.append((run, invoke))
             return
         try:
-            told = await attempt(run, invoke, self._participants, self._clock.monotonic_s)
+            told = await attempt(run, invoke, self._participants, self._clock, self._observer)
         except asyncio.CancelledError:
             run.attempts.pop(invoke.step, None)
             if not run.dropped:
@@ -267,6 +270,7 @@ class Calls:
     def _turned(self, lane: Lane) -> None:
         """The breaker opened or closed."""
         breaker = lane.breaker
+        self._observer.breaker_turned(lane.service, breaker.state)
         if breaker.state is BreakerState.OPEN:
             pause_s = breaker.pause_s * self._uniform(0.8, 1.2)
             lane.probe_s = self._clock.monotonic_s() + pause_s

@@ -9,16 +9,19 @@ import structlog
 
 from orchestrator.core.effects import Effect, Invoke, SetTimer
 from orchestrator.core.inputs import CancelRequested, DeadlineReached, Input, OperatorRequested, TimerFired
-from orchestrator.core.state import SagaStatus
+from orchestrator.core.state import TERMINAL, SagaStatus
 from orchestrator.engine.calls import Calls
 from orchestrator.engine.clock import DatabaseClock
 from orchestrator.engine.lanes import LanePolicy
+from orchestrator.engine.observing import Observer
 from orchestrator.engine.operators import is_on_its_way_out, needs_claim, operator_request
 from orchestrator.engine.ports import Participants, SagaRequest
 from orchestrator.engine.run import SagaRun
 from orchestrator.engine.watches import Watches
 
 log = structlog.get_logger(__name__)
+
+HALTED = TERMINAL | {SagaStatus.STUCK}
 
 LONGEST_TIMER_S = 24 * 3600.0
 """A timer beyond this fires early and is set again."""
@@ -56,6 +59,7 @@ class Dispatcher:
         lanes: LanePolicy,
         blocked_retry_s: float,
         uniform: Callable[[float, float], float],
+        observer: Observer,
     ) -> None:
         """From ``crowded`` sagas in memory on, those that only wait leave it soon."""
         self.runs: dict[UUID, SagaRun] = {}
@@ -64,7 +68,10 @@ class Dispatcher:
         """How often a saga met a defect of the program since this node began; emptied as sagas leave."""
         self.disputed: dict[UUID, int] = {}
         """The epoch under which a participant called a saga another's; emptied as sagas leave."""
-        self.calls = Calls(self, participants, clock, lanes, blocked_retry_s=blocked_retry_s, uniform=uniform)
+        self.calls = Calls(
+            self, participants, clock, lanes, blocked_retry_s=blocked_retry_s, uniform=uniform, observer=observer
+        )
+        self._observer = observer
         self._clock = clock
         self._watches = watches
         self._gates = gates
@@ -88,6 +95,7 @@ class Dispatcher:
         elif isinstance(effect, SetTimer):
             delay_s = min(self._clock.seconds_until(effect.at_us), LONGEST_TIMER_S)
             run.set_timer(effect.step, delay_s, self.fire)
+            self._observer.waiting(run, effect.step, effect.at_us)
         else:
             self.calls.cancel(run, effect)
 
@@ -123,6 +131,7 @@ class Dispatcher:
         if run.dropped:
             self._gates.orphaned()  # until now it could not be taken up again
             return
+        is_new = run.is_new
         try:
             released = run.written()
         except Exception:
@@ -131,6 +140,10 @@ class Dispatcher:
             return
         self._watches.tell(run.saga_id, run.durable_seq, run.durable_status)
         self._gates.progressed(run.saga_id)
+        if is_new:
+            self._observer.saga_started(run)
+        if run.durable_status in HALTED:
+            self._observer.saga_halted(run)
         if run.durable_status is SagaStatus.COMPENSATING:
             self.calls.turned_around(run)
         if released:

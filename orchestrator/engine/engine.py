@@ -4,7 +4,7 @@ import asyncio
 import os
 import random
 import uuid
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -25,6 +25,7 @@ from orchestrator.engine.follow import Follower
 from orchestrator.engine.ids import uuid7
 from orchestrator.engine.lanes import ParticipantStatus
 from orchestrator.engine.lease import LeaseKeeper
+from orchestrator.engine.observing import Observer
 from orchestrator.engine.ports import (
     Participants,
     SagaRequest,
@@ -35,9 +36,11 @@ from orchestrator.engine.ports import (
 )
 from orchestrator.engine.pulse import Pulse
 from orchestrator.engine.run import SagaRun
+from orchestrator.engine.services import Services
 from orchestrator.engine.settings import EngineSettings
 from orchestrator.engine.starts import Starter, StartGates
 from orchestrator.engine.takeover import Takeover
+from orchestrator.engine.tracing import TraceContext
 from orchestrator.engine.watches import Watches
 from orchestrator.engine.writer import GroupWriter
 
@@ -45,7 +48,6 @@ log = structlog.get_logger(__name__)
 
 FIRST_RETRY_S: Final = 0.2
 LAST_RETRY_S: Final = 2.0
-STOP_TIMEOUT_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,11 @@ class Engine:
         *,
         sources: Sources,
         on_health: Callable[[bool], None],
+        observer: Observer | None = None,
     ) -> None:
+        observer = observer or Observer()
+        self._observer = observer
+        self._services = Services()
         self._store = store
         self._registry = registry
         self._settings = settings
@@ -90,6 +96,7 @@ class Engine:
             lanes=settings.lanes,
             blocked_retry_s=settings.core.blocked_retry_s,
             uniform=sources.uniform,
+            observer=observer,
         )
         self._writer = GroupWriter(
             store,
@@ -99,6 +106,8 @@ class Engine:
             refused=self._dispatcher.refused,
             fenced=self._fenced,
             uniform=sources.uniform,
+            monotonic_s=sources.monotonic_s,
+            observer=observer,
         )
         self._lease = LeaseKeeper(
             store,
@@ -107,6 +116,7 @@ class Engine:
             interval_s=settings.renew_interval_s,
             on_change=self._lease_changed,
             on_fenced=self._fenced,
+            observer=observer,
         )
         self._starter = Starter(
             store,
@@ -116,6 +126,7 @@ class Engine:
             gates=StartGates(self._check_serving, self._admit, self._admission.started),
             monotonic_s=sources.monotonic_s,
             timeout_s=settings.start_timeout_s,
+            trace_ratio=settings.trace_ratio,
         )
         self._pulse = Pulse(
             sources.monotonic_s,
@@ -129,14 +140,14 @@ class Engine:
             self._dispatcher,
             self._clock,
             settings.core,
-            spawn=self._spawn,
+            spawn=self._services.spawn,
             fenced=self._fenced,
             orphaned=self._orphaned,
+            trace_ratio=settings.trace_ratio,
+            observer=observer,
         )
         self._follower = Follower(store, registry, self._watches, self._dispatcher.runs.get)
         self._takeover: Takeover | None = None
-        self._services: list[asyncio.Task[None]] = []
-        self._side_tasks: set[asyncio.Task[None]] = set()
         self._rejoining = False
 
     # ---- life ----
@@ -156,7 +167,7 @@ class Engine:
 
         Raises ``SchemaUnknown``, ``DefinitionChanged`` and ``StoreUnavailable``.
         """
-        if self._services:
+        if self._services.are_running:
             return
         await self._store.check_schema()
         known = [(definition.name, definition.version, definition.digest) for definition in self._registry]
@@ -169,23 +180,22 @@ class Engine:
             on_fenced=self._fenced,
             monotonic_s=self._sources.monotonic_s,
             uniform=self._sources.uniform,
+            observer=self._observer,
         )
         await self._join()
-        services = (
-            self._writer.run,
-            self._lease.run,
-            self._takeover.run,
-            self._takeover.listen,
-            self._watches.run,
+        self._services.start(
+            (
+                self._writer.run,
+                self._lease.run,
+                self._takeover.run,
+                self._takeover.listen,
+                self._watches.run,
+            )
         )
-        loop = asyncio.get_running_loop()
-        self._services = [loop.create_task(_keep_running(service)) for service in services]
-        for service in self._services:
-            service.add_done_callback(_report_death)
 
     async def stop(self) -> None:
         """Clean shutdown: takes nothing new, lets attempts end, writes what is to be written, hands the sagas over."""
-        if not self._services or self._dispatcher.draining:
+        if not self._services.are_running or self._dispatcher.draining:
             return
         self._dispatcher.draining = True
         self._set_health(healthy=False)
@@ -195,13 +205,7 @@ class Engine:
         await self._writer.flush(self._settings.drain_grace_s)
         self._dispatcher.drop_all()
         self._watches.interrupt()
-        work = (*self._services, *self._side_tasks)
-        for task in work:
-            task.cancel()
-        # Cancelled work ends at once, and a shutdown does not wait for a defect in it.
-        _, late = await asyncio.wait(work, timeout=STOP_TIMEOUT_S)
-        for task in late:
-            log.error("service_did_not_end", service=repr(task.get_coro()))
+        await self._services.stop()
         node_id = self.node_id
         self._lease.lose()
         if node_id is not None:
@@ -226,10 +230,11 @@ class Engine:
         if node_id != self.node_id or self._rejoining or self._dispatcher.draining:
             return
         self._rejoining = True
+        self._observer.fenced()
         self._lease.lose()
         self._writer.clear()
         self._dispatcher.drop_all()
-        self._spawn(self._rejoin())
+        self._services.spawn(self._rejoin())
 
     async def _rejoin(self) -> None:
         delay_s = FIRST_RETRY_S
@@ -245,12 +250,6 @@ class Engine:
         finally:
             self._rejoining = False
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._side_tasks.add(task)
-        task.add_done_callback(self._side_tasks.discard)
-        task.add_done_callback(_report_death)
-
     # ---- the door ----
 
     def turn_away(self, caller: str) -> float | None:
@@ -259,9 +258,13 @@ class Engine:
         if not self._is_serving or not self._writer.store_answers:
             return None  # start() says what is the matter
         in_memory = len(self._dispatcher.runs)
-        if self._admission.shed(in_memory) or self._admission.is_full(in_memory, caller):
-            return self._admission.appointment_s()
-        return None
+        if self._admission.shed(in_memory):
+            self._observer.start_refused("delay")
+        elif self._admission.is_full(in_memory, caller):
+            self._observer.start_refused("full")
+        else:
+            return None
+        return self._admission.appointment_s()
 
     def watch_delay(self, delay_s: Callable[[], float]) -> None:
         """See :meth:`orchestrator.engine.api.SagaEngine.watch_delay`."""
@@ -271,9 +274,20 @@ class Engine:
         """See :meth:`orchestrator.engine.api.SagaEngine.knows`."""
         return self._starter.knows(caller, request_id)
 
-    async def start(self, definition: Definition, saga_input: Message, *, caller: str, request_id: str) -> Started:
+    async def start(
+        self,
+        definition: Definition,
+        saga_input: Message,
+        *,
+        caller: str,
+        tenant: str = "",
+        request_id: str,
+        trace: TraceContext | None = None,
+    ) -> Started:
         """See :meth:`orchestrator.engine.api.SagaEngine.start`."""
-        return await self._starter.start(definition, saga_input, caller=caller, request_id=request_id)
+        return await self._starter.start(
+            definition, saga_input, caller=caller, tenant=tenant, request_id=request_id, trace=trace
+        )
 
     async def wait(self, saga_id: UUID, timeout_s: float) -> Standing | None:
         """See :meth:`orchestrator.engine.api.SagaEngine.wait`."""
@@ -354,9 +368,13 @@ class Engine:
 
     def _admit(self, caller: str, services: frozenset[str]) -> None:
         """Raises unless one more saga may be taken into memory."""
-        full = self._admission.is_full(len(self._dispatcher.runs), caller)
-        if full or self._dispatcher.calls.is_crowded(services):
-            raise OverCapacity(self._admission.appointment_s())
+        if self._admission.is_full(len(self._dispatcher.runs), caller):
+            self._observer.start_refused("full")
+        elif self._dispatcher.calls.is_crowded(services):
+            self._observer.start_refused("participant")
+        else:
+            return
+        raise OverCapacity(self._admission.appointment_s())
 
     def _left(self, saga_id: UUID) -> None:
         self._admission.left(saga_id)
@@ -394,20 +412,3 @@ class Engine:
             self._healthy = healthy
             log.info("node_health", node=str(self.node_id), healthy=healthy)
             self._on_health(healthy)
-
-
-async def _keep_running(service: Callable[[], Coroutine[None, None, None]]) -> None:
-    """What nobody thought of ends one turn of a service, not the service: a node that holds its lease and does nothing
-    would keep its sagas from everybody.
-    """
-    while True:
-        try:
-            await service()
-        except Exception:
-            log.exception("service_failed", service=getattr(service, "__qualname__", repr(service)))
-        await asyncio.sleep(FIRST_RETRY_S)
-
-
-def _report_death(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        log.critical("service_died", error=repr(task.exception()))

@@ -62,7 +62,7 @@ def _encode_request(e: ev.RequestConsumed, _names: tuple[str, ...]) -> Message:
 _ENCODERS: Final[dict[type, tuple[int, Callable[[Any, tuple[str, ...]], Message]]]] = {
     ev.SagaStarted: (
         pb.EVENT_TYPE_SAGA_STARTED,
-        lambda e, _: pb.SagaStarted(deadline_time=_time(e.deadline_us)),
+        lambda e, _: pb.SagaStarted(deadline_time=_time(e.deadline_us), trace=e.trace),
     ),
     ev.SagaClaimed: (pb.EVENT_TYPE_SAGA_CLAIMED, lambda e, _: pb.SagaClaimed(node_id=e.node_id, crashed=e.crashed)),
     ev.StepIntended: (pb.EVENT_TYPE_STEP_INTENDED, lambda e, n: pb.StepIntended(step=n[e.step])),
@@ -161,7 +161,7 @@ def _decode_request(m: Any, _step: Callable[[str], int]) -> Event:
 
 
 _DECODERS: Final[dict[int, tuple[type[Message], Callable[[Any, Callable[[str], int]], Event]]]] = {
-    pb.EVENT_TYPE_SAGA_STARTED: (pb.SagaStarted, lambda m, _: ev.SagaStarted(_us(m.deadline_time))),
+    pb.EVENT_TYPE_SAGA_STARTED: (pb.SagaStarted, lambda m, _: ev.SagaStarted(_us(m.deadline_time), m.trace)),
     pb.EVENT_TYPE_SAGA_CLAIMED: (pb.SagaClaimed, lambda m, _: ev.SagaClaimed(m.node_id, m.crashed)),
     pb.EVENT_TYPE_STEP_INTENDED: (pb.StepIntended, lambda m, step: ev.StepIntended(step(m.step))),
     pb.EVENT_TYPE_ATTEMPT_FAILED: (pb.AttemptFailed, _decode_attempt_failed),

@@ -7,6 +7,7 @@ from uuid import UUID
 import structlog
 
 from orchestrator.engine.clock import DatabaseClock
+from orchestrator.engine.observing import Observer
 from orchestrator.engine.ports import LeaseStore, NodeFenced, StoreUnavailable
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,7 @@ class LeaseKeeper:
         interval_s: float,
         on_change: Callable[[bool], None],
         on_fenced: Callable[[UUID], None],
+        observer: Observer,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -35,6 +37,7 @@ class LeaseKeeper:
         self._interval_s = interval_s
         self._on_change = on_change
         self._on_fenced = on_fenced
+        self._observer = observer
         self._held_until_s = 0.0
         self._answered = True
         self._failures = 0
@@ -81,11 +84,13 @@ class LeaseKeeper:
         except StoreUnavailable as error:
             log.warning("lease_not_renewed", node=str(node_id), error=str(error))
             self._failures += 1
+            self._observer.lease_failed()
             if self._failures > 1:  # one slow renewal is no reason to turn callers away
                 self._on_change(False)  # noqa: FBT003  (the one argument of a listener)
         else:
             self._answered = True
             if self.node_id == node_id:
+                self._observer.lease_renewed(self._clock.monotonic_s() - asked_at_s)
                 self._note(database_us, asked_at_s)
                 self._on_change(True)  # noqa: FBT003  (the one argument of a listener)
 

@@ -92,6 +92,8 @@ class NewSaga:
     epoch: int
     row: RowState
     entries: tuple[JournalEntry, ...]
+    tenant: str = ""
+    """Whose saga it is; empty where tenants have no names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +163,8 @@ class StoredSaga:
     journal: tuple[StoredEntry, ...] = ()
     definition_loaded: bool = True
     """Whether a live node has the saga's definition loaded."""
+    tenant: str = ""
+    """Whose saga it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +217,11 @@ class Visibility:
         """Whether nothing is hidden."""
         return self.tenants is None and self.caller is None
 
+    def within(self, tenant: str) -> "Visibility":
+        """What of it belongs to one tenant; nothing, if that one is hidden."""
+        seen = self.tenants is None or tenant in self.tenants
+        return Visibility((tenant,) if seen else (), self.caller)
+
 
 @dataclass(frozen=True, slots=True)
 class SagaFilter:
@@ -224,6 +233,7 @@ class SagaFilter:
     concurrency_key: str | None = None
     created_from_us: int | None = None
     created_to_us: int | None = None
+    visibility: Visibility = Visibility()
 
 
 class JournalStore(Protocol):
@@ -244,8 +254,8 @@ class JournalStore(Protocol):
     async def find_request(self, caller: str, request_id: str) -> StoredSaga | None:
         """The saga that a request started, without its journal. Raises :class:`StoreUnavailable`."""
 
-    async def find_live_key(self, definition: str, concurrency_key: str) -> UUID | None:
-        """The live saga that holds a concurrency key. Raises :class:`StoreUnavailable`."""
+    async def find_live_key(self, tenant: str, definition: str, concurrency_key: str) -> UUID | None:
+        """The tenant's live saga that holds a concurrency key. Raises :class:`StoreUnavailable`."""
 
 
 class LeaseStore(Protocol):
@@ -341,7 +351,10 @@ class QueryStore(Protocol):
         """Rows with their journals, for resuming and for showing; absent ones are left out."""
 
     async def list_sagas(self, where: SagaFilter, *, limit: int, before: UUID | None) -> Sequence[StoredSaga]:
-        """One page without journals, newest first (by saga_id, a UUIDv7), older than ``before``."""
+        """One visible page without journals, newest first (by saga_id, a UUIDv7), older than ``before``."""
+
+    async def visible(self, saga_ids: Sequence[UUID], visibility: Visibility) -> frozenset[UUID]:
+        """Those of the sagas that there are, and that may be seen."""
 
     async def list_entries(self, saga_id: UUID, *, after_seq: int, limit: int) -> Sequence[StoredEntry]:
         """Part of a journal in order."""
@@ -397,4 +410,4 @@ class Started:
     saga_id: UUID
     already_started: bool = False
     conflict: str | None = field(default=None)
-    """None, ``request_id`` (used with another payload) or ``concurrency_key``."""
+    """None, ``request_id`` (used with another payload, or for another tenant) or ``concurrency_key``."""

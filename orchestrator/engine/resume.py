@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 
 from orchestrator.core.backoff import CorePolicy
-from orchestrator.core.events import Event, Failure, Phase, RequestConsumed, SagaStuck
+from orchestrator.core.events import Event, Failure, Phase, RequestConsumed, SagaStarted, SagaStuck
 from orchestrator.core.fold import fold, initial
 from orchestrator.core.state import SagaState, SagaStatus
 from orchestrator.definitions.model import Definition
 from orchestrator.engine.journal import decode, encode, step_names
 from orchestrator.engine.ports import Checkpoint, JournalEntry, RowState, SagaRequest, StoredSaga
 from orchestrator.engine.run import RunHost, SagaRun
+from orchestrator.engine.tracing import TraceContext, root, unpack
 
 
 def replay(definition: Definition, stored: StoredSaga) -> SagaState:
@@ -22,11 +23,23 @@ def replay(definition: Definition, stored: StoredSaga) -> SagaState:
     return state
 
 
-def resume_run(definition: Definition, stored: StoredSaga, host: RunHost, policy: CorePolicy) -> SagaRun:
+def resume_run(
+    definition: Definition, stored: StoredSaga, host: RunHost, policy: CorePolicy, *, trace_ratio: float = 0.0
+) -> SagaRun:
     """A run at the end of the saga's journal. Raises ``JournalError`` and ``PayloadError``."""
     state = replay(definition, stored)
     assert state.seq == stored.last_seq, f"saga {stored.saga_id}: the journal ends before the row's last_seq"
-    return SagaRun(host, definition, state, definition.parse_input(stored.input), epoch=stored.epoch, policy=policy)
+    saga_input = definition.parse_input(stored.input)
+    trace = _trace(stored) or root(stored.saga_id, trace_ratio)
+    return SagaRun(host, definition, state, saga_input, epoch=stored.epoch, policy=policy, trace=trace)
+
+
+def _trace(stored: StoredSaga) -> TraceContext | None:
+    """The trace that the saga's caller sent."""
+    if not stored.journal:
+        return None
+    started = decode((), stored.journal[0].kind, stored.journal[0].attributes)
+    return unpack(started.trace) if isinstance(started, SagaStarted) else None
 
 
 def release(stored: StoredSaga, wake_at_us: int) -> Checkpoint:

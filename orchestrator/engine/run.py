@@ -18,6 +18,7 @@ from orchestrator.core.state import SagaState, SagaStatus, hindered_step
 from orchestrator.definitions.model import Definition
 from orchestrator.engine.journal import encode, step_names
 from orchestrator.engine.ports import Checkpoint, JournalEntry, NewSaga, RowState
+from orchestrator.engine.tracing import TraceContext
 
 FOREVER_US = 1 << 62
 """Later than any time: a saga parked until then waits for a request."""
@@ -43,6 +44,7 @@ class Origin:
     request_hash: bytes
     concurrency_key: str | None
     input: bytes
+    tenant: str = ""
 
 
 class SagaRun:
@@ -57,6 +59,7 @@ class SagaRun:
         *,
         epoch: int,
         policy: CorePolicy,
+        trace: TraceContext,
         origin: Origin | None = None,
     ) -> None:
         self.saga_id = UUID(state.saga_id)
@@ -65,6 +68,7 @@ class SagaRun:
         self.state = state
         self.input = saga_input
         self.epoch = epoch
+        self.trace = trace
         self.durable_seq = state.seq
         self.resumed_seq = state.seq
         self.durable_status = state.status
@@ -170,6 +174,7 @@ class SagaRun:
                 self.epoch,
                 row,
                 entries,
+                origin.tenant,
             )
         else:
             ends = self.state.is_terminal or self.state.status is SagaStatus.STUCK

@@ -17,6 +17,7 @@ from orchestrator.definitions.model import Definition
 from orchestrator.engine.dispatch import Dispatcher
 from orchestrator.engine.ports import JournalStore, Started, StoreUnavailable
 from orchestrator.engine.run import Origin, SagaRun
+from orchestrator.engine.tracing import TraceContext, root
 
 ROUNDS = 5
 """How often a start tries again when what stood in its way was gone at the second look."""
@@ -47,6 +48,7 @@ class Starter:
         gates: StartGates,
         monotonic_s: Callable[[], float],
         timeout_s: float,
+        trace_ratio: float,
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
@@ -55,16 +57,26 @@ class Starter:
         self._gates = gates
         self._monotonic_s = monotonic_s
         self._timeout_s = timeout_s
+        self._trace_ratio = trace_ratio
         self.incarnation = 0
         self.definition_ids: dict[tuple[str, int], int] = {}
         self._services: dict[tuple[str, int], frozenset[str]] = {}
-        self._live: dict[tuple[str, str], tuple[SagaRun, bytes]] = {}
-        """By caller and request_id: the sagas in memory that were started here, with the hash of their request."""
+        self._live: dict[tuple[str, str], tuple[SagaRun, str, bytes]] = {}
+        """By caller and request_id: the sagas in memory that were started here, with tenant and hash of their request."""
         self._keys: dict[UUID, tuple[str, str]] = {}
         self._waiting: dict[UUID, float] = {}
         """Since when each start waits that is not durable yet, oldest first."""
 
-    async def start(self, definition: Definition, saga_input: Message, *, caller: str, request_id: str) -> Started:
+    async def start(
+        self,
+        definition: Definition,
+        saga_input: Message,
+        *,
+        caller: str,
+        tenant: str = "",
+        request_id: str,
+        trace: TraceContext | None = None,
+    ) -> Started:
         """See :meth:`orchestrator.engine.api.SagaEngine.start`."""
         self._gates.serving()
         known = self._live.get((caller, request_id))
@@ -74,12 +86,12 @@ class Starter:
         stored_input = definition.store_input(saga_input)
         request_hash = hashlib.sha256(definition.name.encode() + b"\0" + stored_input).digest()
         if known is not None and not known[0].is_new:  # it is durable, and still in memory: no need to ask the store
-            same = known[1] == request_hash
+            same = known[1:] == (tenant, request_hash)
             return Started(known[0].saga_id, already_started=same, conflict=None if same else "request_id")
         definition_id = self.definition_ids[definition.name, definition.version]
-        origin = Origin(definition_id, caller, request_id, request_hash, key, stored_input)
+        origin = Origin(definition_id, caller, request_id, request_hash, key, stored_input, tenant)
         for _ in range(ROUNDS):
-            run = await self._insert(definition, saga_input, origin)
+            run = await self._insert(definition, saga_input, origin, trace)
             if run is not None:
                 return Started(run.saga_id)
             found = await self._find_obstacle(definition, origin)
@@ -88,14 +100,25 @@ class Starter:
             self._gates.serving()
         raise StoreUnavailable("the start lost a race again and again; repeat it with the same request_id")
 
-    async def _insert(self, definition: Definition, saga_input: Message, origin: Origin) -> SagaRun | None:
+    async def _insert(
+        self, definition: Definition, saga_input: Message, origin: Origin, trace: TraceContext | None
+    ) -> SagaRun | None:
         """The run once it is durable; None if a unique key refused it."""
         epoch = self.incarnation << INCARNATION_SHIFT | 1
-        state = initial(definition.spec, str(self._new_id()))
-        run = SagaRun(self._dispatcher, definition, state, saga_input, epoch=epoch, policy=self._policy, origin=origin)
+        saga_id = self._new_id()
+        run = SagaRun(
+            self._dispatcher,
+            definition,
+            initial(definition.spec, str(saga_id)),
+            saga_input,
+            epoch=epoch,
+            policy=self._policy,
+            trace=trace or root(saga_id, self._trace_ratio),
+            origin=origin,
+        )
         run.started = asyncio.get_running_loop().create_future()
         deadline_us = self._dispatcher.now_us() + int(definition.spec.deadline_s * US)
-        self._dispatcher.feed(run, Begun(epoch, deadline_us))
+        self._dispatcher.feed(run, Begun(epoch, deadline_us, trace.pack() if trace else b""))
         self._enter(run, origin)
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -120,7 +143,7 @@ class Starter:
             return
         self._waiting[run.saga_id] = self._monotonic_s()
         self._keys[run.saga_id] = key = origin.caller, origin.request_id
-        self._live[key] = run, origin.request_hash
+        self._live[key] = run, origin.tenant, origin.request_hash
         self._gates.started(run.saga_id, origin.caller)
         self._dispatcher.add(run)
 
@@ -150,11 +173,12 @@ class Starter:
     async def _find_obstacle(self, definition: Definition, origin: Origin) -> Started | None:
         before = await self._store.find_request(origin.caller, origin.request_id)
         if before is not None:
-            if before.request_hash == origin.request_hash:
+            if (before.tenant, before.request_hash) == (origin.tenant, origin.request_hash):
                 return Started(before.saga_id, already_started=True)
             return Started(before.saga_id, conflict="request_id")
         if origin.concurrency_key is not None:
-            holder = await self._store.find_live_key(definition.name, origin.concurrency_key)
+            key = origin.concurrency_key
+            holder = await self._store.find_live_key(origin.tenant, definition.name, key)
             if holder is not None:
                 return Started(holder, conflict="concurrency_key")
         return None

@@ -11,6 +11,7 @@ import structlog
 
 from orchestrator.core.events import SagaClaimed
 from orchestrator.engine.journal import encode
+from orchestrator.engine.observing import Observer
 from orchestrator.engine.ports import NodeFenced, SagaRequest, Store, StoredSaga, StoreUnavailable
 from orchestrator.engine.settings import EngineSettings
 
@@ -50,6 +51,7 @@ class Takeover:
         on_fenced: Callable[[UUID], None],
         monotonic_s: Callable[[], float],
         uniform: Callable[[float, float], float],
+        observer: Observer,
     ) -> None:
         self._store = store
         self._settings = settings
@@ -58,6 +60,7 @@ class Takeover:
         self._on_fenced = on_fenced
         self._monotonic_s = monotonic_s
         self._uniform = uniform
+        self._observer = observer
         self._wake = asyncio.Event()
         self._check_owned = True
         self._owned_checked_s = 0.0
@@ -134,6 +137,8 @@ class Takeover:
         seen = await self._store.look(node_id, self._definition_ids)
         self._host.give_requests(list(seen.requests))
         fenced = await self._store.fence_expired(node_id) if seen.has_died else ()
+        if fenced:
+            self._observer.nodes_fenced(len(fenced))
         if fenced or seen.is_claimable:
             await self._claim(node_id, list(fenced))
         await self._tidy()
@@ -180,6 +185,7 @@ class Takeover:
         )
         if claimed:
             log.info("sagas_claimed", node=str(node_id), sagas=len(claimed))
+            self._observer.claimed(len(claimed))
         return list(claimed)
 
     async def _adopt(self, node_id: UUID, saga_ids: list[UUID]) -> None:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 
+from orchestrator.engine.observing import Observer
 from orchestrator.engine.ports import (
     Batch,
     Checkpoint,
@@ -39,6 +40,8 @@ class GroupWriter:
         refused: Callable[[SagaRun, ValueError | None], None],
         fenced: Callable[[UUID], None],
         uniform: Callable[[float, float], float],
+        monotonic_s: Callable[[], float],
+        observer: Observer,
     ) -> None:
         self._store = store
         self._max_items = max_items
@@ -47,6 +50,8 @@ class GroupWriter:
         self._refused = refused
         self._fenced = fenced
         self._uniform = uniform
+        self._monotonic_s = monotonic_s
+        self._observer = observer
         self._dirty: dict[UUID, SagaRun] = {}
         self._in_flight: dict[UUID, SagaRun] = {}
         self._wake = asyncio.Event()
@@ -123,7 +128,9 @@ class GroupWriter:
         self._unanswered = False
         try:
             errors: dict[UUID, ValueError] = {}
+            began_s = self._monotonic_s()
             written = await self._until_answered(node_id, batch, errors)
+            self._observer.committed(len(runs), self._monotonic_s() - began_s)
             self.batches += 1
             self.items += len(runs)
             if len(written) < len(runs):

@@ -114,7 +114,7 @@ class Callers:
             if node.engine is not None and (definition is None or node.registry.find_digest(definition.digest))
         ]
         engine = running[number % len(running)].engine if running else None
-        if engine is None or not engine._services:
+        if engine is None or not engine._services.are_running:
             raise NotAnswered
         node = running[number % len(running)]
         handler = node.spawn(ask(engine))

@@ -166,6 +166,9 @@ class SagaStarted(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DEADLINE_TIME_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
+    trace: _builtins.bytes
+    """W3C trace context of the call that started the saga: trace id, span id and flags, 25 bytes. Empty if it had none."""
     @_builtins.property
     def deadline_time(self) -> _timestamp_pb2.Timestamp:
         """When the saga must have ended."""
@@ -174,10 +177,11 @@ class SagaStarted(_message.Message):
         self,
         *,
         deadline_time: _timestamp_pb2.Timestamp | None = ...,
+        trace: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["deadline_time", b"deadline_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_time", b"deadline_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["deadline_time", b"deadline_time", "trace", b"trace"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

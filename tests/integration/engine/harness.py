@@ -21,6 +21,7 @@ from orchestrator.engine.run import row_state
 from orchestrator.engine.settings import EngineSettings
 from orchestrator.storage.settings import StorageSettings
 from orchestrator.storage.store import PostgresStore
+from tests.fixtures.postgres import as_program
 from tests.integration.engine import sagas
 from tests.integration.engine.faulty import FaultyStore
 from tests.integration.engine.played import Played, World
@@ -111,7 +112,7 @@ class Node:
             "queued": sum(lane.queued + lane.blocked for lane in engine.participants()),
             "dirty": len(writer._dirty),
             "watches": len(engine._watches._watches),
-            "side_tasks": len(engine._side_tasks),
+            "side_tasks": len(engine._services._side_tasks),
         }
 
 
@@ -133,7 +134,7 @@ class Rig:
     async def prepare(self, *, registry: Registry = REGISTRY, **settings: Any) -> Node:
         """A node that has not begun."""
         name = f"node-{len(self.nodes)}"
-        store = PostgresStore(StorageSettings(self.url, pool_size=3))
+        store = PostgresStore(StorageSettings(as_program(self.url), pool_size=3))
         await store.open()
         faulty = FaultyStore(store)
         healthy: list[bool] = []
@@ -164,9 +165,7 @@ class Rig:
         """The node is gone without a word; its lease has lapsed."""
         await self.lapse(node)
         node.engine._dispatcher.drop_all()
-        for service in node.engine._services:
-            service.cancel()
-        await asyncio.gather(*node.engine._services, return_exceptions=True)
+        await node.engine._services.stop()
 
     async def stored(self, saga_id: UUID) -> StoredSaga:
         """The saga as it is in the database."""

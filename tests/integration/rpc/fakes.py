@@ -25,6 +25,7 @@ from orchestrator.definitions.registry import Registry, load_sagas
 from orchestrator.definitions.shipped import SAGAS
 from orchestrator.engine.api import SagaView, Standing
 from orchestrator.engine.ports import RowState, SagaFilter, Started, StoredEntry, StoredSaga
+from orchestrator.engine.tracing import TraceContext
 from orchestrator.rpc.server import RpcServer
 from orchestrator.rpc.settings import RpcSettings
 
@@ -123,7 +124,15 @@ class FakeEngine:
     def knows(self, caller: str, request_id: str) -> bool:
         return (caller, request_id) in self.known
 
-    async def start(self, definition: Definition, saga_input: Message, *, caller: str, request_id: str) -> Started:
+    async def start(
+        self,
+        definition: Definition,
+        saga_input: Message,
+        *,
+        caller: str,
+        request_id: str,
+        trace: TraceContext | None = None,
+    ) -> Started:
         self.starts.append(StartCall(definition, saga_input, caller, request_id))
         return _answer(self.started)
 

@@ -17,7 +17,7 @@ NO = Failure(9, "OUT_OF_STOCK", "none left of «é»")
 WHEN = 1_700_000_000_123_456
 
 EVERY: list[Event] = [
-    ev.SagaStarted(WHEN),
+    ev.SagaStarted(WHEN, b"\x01trace"),
     ev.SagaStarted(0),
     ev.SagaClaimed("node-1", crashed=True),
     ev.SagaClaimed("node-1", crashed=False),

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from orchestrator.engine.observing import Observer
 from orchestrator.engine.ports import Store
 from orchestrator.engine.settings import EngineSettings
 from orchestrator.engine.takeover import Takeover, TakeoverHost
@@ -28,6 +29,7 @@ async def test_a_takeover_woken_in_the_moment_of_its_end_ends() -> None:
         on_fenced=lambda _: None,
         monotonic_s=time.monotonic,
         uniform=random.uniform,
+        observer=Observer(),
     )
     service: asyncio.Task[Any] = asyncio.create_task(takeover.run())
     await asyncio.sleep(0)

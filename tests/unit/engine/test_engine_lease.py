@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.engine.clock import DatabaseClock
 from orchestrator.engine.lease import LeaseKeeper
+from orchestrator.engine.observing import Observer
 from orchestrator.engine.ports import NodeFenced, StoreUnavailable
 
 TTL_S = 5.0
@@ -56,6 +57,7 @@ def _keeper(store: Any, told: Listener, interval_s: float = 1.5) -> LeaseKeeper:
         interval_s=interval_s,
         on_change=told.changes.append,
         on_fenced=told.fenced.append,
+        observer=Observer(),
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from orchestrator.engine.observing import Observer
 from orchestrator.engine.ports import SagaRequest, Sight, Store, StoredSaga, StoreUnavailable
 from orchestrator.engine.settings import EngineSettings
 from orchestrator.engine.takeover import Takeover
@@ -100,6 +101,7 @@ class World:
             on_fenced=lambda _: None,
             monotonic_s=lambda: float(next(ticks)),
             uniform=lambda low, _high: low,
+            observer=Observer(),
         )
 
 
