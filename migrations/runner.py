@@ -9,7 +9,7 @@ import asyncio
 import io
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -21,11 +21,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, MetaData, inspect, make_url, text
+from sqlalchemy.engine.reflection import ObjectKind
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
-from migrations.privileges import grants
+from contracts.starting import StartError
+from migrations.privileges import EXCESS, Grants, Tables, given, program_grants, reader_grants, statements
 
 LOCATION: Final = Path(__file__).parent
 VERSIONS: Final = LOCATION / "versions"
@@ -51,6 +53,18 @@ ResultT = TypeVar("ResultT")
 
 class UnknownChainError(Exception):
     """There is no folder of that name below ``migrations/versions``."""
+
+
+class TooMuchError(Exception):
+    """A role may do more in the database than it was given."""
+
+    def __init__(self, role: str, excess: Sequence[str]) -> None:
+        shown = "; ".join(excess[:5]) + (f"; and {len(excess) - 5} more" if len(excess) > 5 else "")
+        super().__init__(
+            f"the role {role!r} would have more rights than it needs ({shown}): make it a plain LOGIN role that owns "
+            "nothing, is no superuser and no member of a role that is or does, and revoke as the database's owner what "
+            "PUBLIC was granted"
+        )
 
 
 def chains() -> list[str]:
@@ -117,13 +131,65 @@ async def upgrade(database_url: str, chain: str, revision: str = "head") -> None
         await connection.commit()
 
 
+async def migrate(
+    database_url: str,
+    chain: str,
+    revision: str = "head",
+    *,
+    grant_to: str | None = None,
+    grant_read_to: str | None = None,
+) -> None:
+    """:func:`upgrade`, then the grants to the roles that are named: what the ``migrate`` commands do.
+
+    Raises what :func:`upgrade` raises, and :class:`StartError` for a role that does not exist or may do too much.
+    """
+    await upgrade(database_url, chain, revision)
+    for option, role, give in (("--grant-to", grant_to, grant), ("--grant-read-to", grant_read_to, grant_read)):
+        if role is None:
+            continue
+        try:
+            await give(database_url, role)
+        except TooMuchError as error:
+            raise StartError(f"{option}: {error}") from error
+        except DBAPIError as error:
+            if not isinstance(error.orig and error.orig.__cause__, asyncpg.UndefinedObjectError):
+                raise
+            raise StartError(f"{option}: there is no role {role!r}: create it, or name another") from error
+
+
 async def grant(database_url: str, role: str) -> None:
-    """Gives an existing login role the rows of a migrated database, and nothing of its schema. Repeatable."""
+    """Gives an existing login role what the program that serves a migrated database needs, and takes everything else.
+
+    Repeatable; to be run again after each upgrade, as the role that migrates. Raises :class:`TooMuchError` if the role
+    may do more all the same: nothing is changed then.
+    """
+    await _grant(database_url, role, program_grants)
+
+
+async def grant_read(database_url: str, role: str) -> None:
+    """As :func:`grant`, for a role that only reads, and no payloads: of reports and dashboards."""
+    await _grant(database_url, role, reader_grants)
+
+
+async def _grant(database_url: str, role: str, grants_of: Callable[[Tables], Grants]) -> None:
     async with _connect(database_url) as connection:
-        tables = await connection.run_sync(lambda sync: inspect(sync).get_table_names())
-        for statement in grants(role, tables):
-            await connection.execute(text(statement))
+        tables = await connection.run_sync(_columns)
+        grants = grants_of(tables)
+        database = (await connection.execute(text("SELECT current_database()"))).scalar_one()
+        for statement in statements(role, database, grants):
+            await connection.exec_driver_sql(statement)
+        expected = given(tables, grants)
+        columns = [[each[position] for each in expected] for position in range(3)]
+        excess = (await connection.exec_driver_sql(EXCESS, (role, *columns))).scalars().all()
+        if excess:
+            raise TooMuchError(role, sorted(excess))
         await connection.commit()
+
+
+def _columns(connection: Connection) -> dict[str, list[str]]:
+    inspector = inspect(connection)
+    found = inspector.get_multi_columns(kind=ObjectKind.ANY)
+    return {table: [column["name"] for column in columns] for (_, table), columns in found.items()}
 
 
 def _config(chain: str, **options: Any) -> Config:
@@ -179,19 +245,14 @@ async def _exclusive(guard: AsyncConnection) -> AsyncIterator[None]:
     await guard.rollback()
 
 
-async def _upgrade_and_grant(database_url: str, arguments: argparse.Namespace) -> None:
-    await upgrade(database_url, arguments.chain, arguments.revision)
-    if arguments.role is not None:
-        await grant(database_url, arguments.role)
-
-
 def main() -> None:
     """The command. Exits with 2 if it is used wrongly."""
     parser = argparse.ArgumentParser(prog="python -m migrations.runner", description=__doc__)
     parser.add_argument("action", choices=("upgrade", "current", "head", "sql", "chains"))
     parser.add_argument("chain", nargs="?", choices=chains())
     parser.add_argument("--revision", default="head", help="for upgrade: where to stop (default: head)")
-    parser.add_argument("--role", help="for upgrade: the login role that the program uses, granted what it needs")
+    parser.add_argument("--grant-to", help="for upgrade: the login role of the program, granted what that needs")
+    parser.add_argument("--grant-read-to", help="for upgrade: a login role that reads, without payloads")
     arguments = parser.parse_args()
     if arguments.action == "chains":
         sys.stdout.write("\n".join(chains()) + "\n")
@@ -202,7 +263,11 @@ def main() -> None:
         parser.error("set DATABASE_URL to the database, such as postgresql://user:password@host/name")
     match arguments.action:
         case "upgrade":
-            asyncio.run(_upgrade_and_grant(os.environ["DATABASE_URL"], arguments))
+            roles = {"grant_to": arguments.grant_to, "grant_read_to": arguments.grant_read_to}
+            try:
+                asyncio.run(migrate(os.environ["DATABASE_URL"], arguments.chain, arguments.revision, **roles))
+            except StartError as error:
+                parser.error(str(error))
         case "current":
             sys.stdout.write(f"{asyncio.run(current(os.environ['DATABASE_URL'], arguments.chain)) or 'empty'}\n")
         case "head":

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from contracts.collecting import settle_memory
 from contracts.starting import EXIT_CODE, StartError, explain_bind, explain_database, read_settings
-from migrations.runner import grant, upgrade
+from migrations import runner
 from orchestrator.app import Node
 from orchestrator.cli.shared_port import held_port
 from orchestrator.cli.workers import SCHEMA_EXIT_CODE, Served, Worker, WrongStartError, supervise
@@ -216,7 +216,8 @@ def _on_end_of_input(stop: Callable[[], None]) -> None:
 @app.command()
 def migrate(
     revision: Annotated[str, typer.Option(help="Stop at this revision.")] = "head",
-    grant_to: Annotated[str | None, typer.Option(help="Role of the nodes; it may then use the tables.")] = None,
+    grant_to: Annotated[str | None, typer.Option(help="Role of the nodes: may do what they need, no more.")] = None,
+    grant_read_to: Annotated[str | None, typer.Option(help="Role for reports: reads, but no payloads.")] = None,
 ) -> None:
     """Bring the database's schema up to this program's. Never goes back."""
     with _start_errors():
@@ -225,7 +226,8 @@ def migrate(
             raise StartError(f"{DATABASE} is not set; without it `serve` migrates its own embedded database")
         database_url = settings.database_url.get_secret_value()
         try:
-            asyncio.run(_migrate(database_url, revision, grant_to))
+            roles = {"grant_to": grant_to, "grant_read_to": grant_read_to}
+            asyncio.run(runner.migrate(database_url, CHAIN, revision, **roles))
         except CommandError as error:
             raise StartError(f"--revision: {error}") from error
         except (OSError, asyncpg.PostgresError, asyncpg.ClientConfigurationError, DBAPIError) as error:
@@ -233,18 +235,6 @@ def migrate(
             if told is None:
                 raise
             raise StartError(told) from error
-
-
-async def _migrate(database_url: str, revision: str, grant_to: str | None) -> None:
-    await upgrade(database_url, CHAIN, revision)
-    if grant_to is None:
-        return
-    try:
-        await grant(database_url, grant_to)
-    except DBAPIError as error:
-        if not isinstance(error.orig and error.orig.__cause__, asyncpg.UndefinedObjectError):
-            raise
-        raise StartError(f"--grant-to: there is no role {grant_to!r}: create it, or name another") from error
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final, TextIO, cast
+from typing import Annotated, Final, TextIO, cast
 
 import asyncpg
 import structlog
@@ -87,14 +87,20 @@ def command_line(participant: Participant, chain: str | None = None) -> typer.Ty
     if chain is not None:
 
         @app.command("migrate")
-        def migrate_command() -> None:
+        def migrate_command(
+            grant_to: Annotated[
+                str | None, typer.Option(help="Role that serves: may do what that needs, no more.")
+            ] = None,
+            grant_read_to: Annotated[str | None, typer.Option(help="Role for reports: reads, but no payloads.")] = None,
+        ) -> None:
             """Bring the database's schema to the newest revision."""
-            from migrations.runner import upgrade  # noqa: PLC0415  (serving needs no Alembic)
+            from migrations.runner import migrate  # noqa: PLC0415  (serving needs no Alembic)
 
             with _start_errors():
                 settings = read_settings(lambda: Settings.model_validate({}), PREFIX)
                 try:
-                    asyncio.run(upgrade(settings.database_url.get_secret_value(), chain))
+                    url = settings.database_url.get_secret_value()
+                    asyncio.run(migrate(url, chain, grant_to=grant_to, grant_read_to=grant_read_to))
                 except (OSError, asyncpg.PostgresError, asyncpg.ClientConfigurationError, DBAPIError) as error:
                     told = explain_database(error, f"{PREFIX}DATABASE_URL")
                     if told is None:

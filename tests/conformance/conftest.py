@@ -12,7 +12,7 @@ from orchestrator.core.state import SagaStatus
 from orchestrator.engine.ports import NewSaga, RowState
 from orchestrator.storage.settings import StorageSettings
 from orchestrator.storage.store import PostgresStore
-from tests.fixtures.postgres import DatabaseFactory, connect
+from tests.fixtures.postgres import DatabaseFactory, as_program, connect
 from tests.integration.storage.sagas import NOW_US, World
 from tests.simulation.database import Database
 from tests.simulation.store import DirectLink, SimulatedStore
@@ -87,7 +87,7 @@ async def simulated() -> World:
 @asynccontextmanager
 async def on_postgres(url: str) -> AsyncIterator[World]:
     db = await connect(url)
-    async with PostgresStore(StorageSettings(url, pool_size=4)) as store:
+    async with PostgresStore(StorageSettings(as_program(url), pool_size=4)) as store:
         world = World(url, store, db)
         world.definition_id = (await store.register_definitions(DEFINITIONS))["place-order", 1]
         yield world

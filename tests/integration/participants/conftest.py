@@ -9,15 +9,16 @@ from typing import Any
 import asyncpg
 import grpc
 import pytest
-from sqlalchemy import Dialect, MetaData
+from sqlalchemy import Dialect, MetaData, make_url
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from migrations import runner
+from orchestrator.local.postgres import SUPERUSER
 from participants.kit import Participant, barrier_table
 from participants.kit.server import ParticipantServer
 from participants.kit.settings import Settings
-from tests.fixtures.postgres import DatabaseFactory, connect, execute
+from tests.fixtures.postgres import PROGRAM, DatabaseFactory, as_program, connect, execute
 from tests.integration.participants.calls import Caller
 from tests.integration.participants.probe import EFFECT_TABLE, Probe
 
@@ -54,9 +55,10 @@ class Served:
 
 @asynccontextmanager
 async def serving(participant: Participant, url: str, **settings: Any) -> AsyncIterator[Served]:
-    """Serves a participant in this process."""
+    """Serves a participant in this process, with its program's rights unless ``url`` names a role of its own."""
+    own = url if make_url(url).username != SUPERUSER else as_program(url)
     server = ParticipantServer(
-        participant, Settings.model_validate({"database_url": url, "shutdown_grace_s": 5, **settings})
+        participant, Settings.model_validate({"database_url": own, "shutdown_grace_s": 5, **settings})
     )
     port = await server.start()
     db = await connect(url)
@@ -77,6 +79,9 @@ async def probe_database(fresh_database: DatabaseFactory) -> str:
     url = await fresh_database("")
     barrier = CreateTable(barrier_table(MetaData())).compile(dialect=_dialect())
     await execute(url, str(barrier), EFFECT_TABLE)
+    await runner.grant(url, PROGRAM)
+    own = f"GRANT ALL ON effect TO {PROGRAM}", f"ALTER DEFAULT PRIVILEGES GRANT ALL ON TABLES TO {PROGRAM}"
+    await execute(url, *own)  # what a test makes beside the barrier
     return url
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.storage.settings import StorageSettings
 from orchestrator.storage.store import PostgresStore
-from tests.fixtures.postgres import DatabaseFactory, connect
+from tests.fixtures.postgres import DatabaseFactory, as_program, connect
 from tests.integration.storage.sagas import World
 
 
@@ -15,7 +15,7 @@ async def world(fresh_database: DatabaseFactory) -> AsyncIterator[World]:
     """An open store, the definition ``place-order`` v1, and a connection past the store."""
     url = await fresh_database("orchestrator")
     db = await connect(url)
-    async with PostgresStore(StorageSettings(url, pool_size=4)) as store:
+    async with PostgresStore(StorageSettings(as_program(url), pool_size=4)) as store:
         world = World(url, store, db)
         ids = await store.register_definitions([("place-order", 1, b"digest")])
         world.definition_id = ids["place-order", 1]
