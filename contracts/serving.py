@@ -4,7 +4,8 @@ import asyncio
 import inspect
 import ipaddress
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Final, NoReturn, TypeAlias, cast
 
 import grpc
@@ -13,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 
 from contracts.errors import Reason, RpcError, to_trailers
 from contracts.rules import violations
+from contracts.shape import misshapen
 
 # Quoted: these are generic in the type stubs alone.
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -28,8 +30,19 @@ _TRANSPORT_HEADROOM: Final = 4
 
 _OVER_CAPACITY_DELAY_S: Final = 1.0
 
+MAX_CONNECTIONS: Final = 2_000
+"""Open connections; further ones are closed as they come. A process can have no more than it may open files."""
+MAX_STREAMS_PER_CONNECTION: Final = 10_000
+"""Calls under way on one connection; the client's own library holds further ones back."""
+_HANDSHAKE_S: Final = 10
+"""How long a connection may take until it speaks TLS and HTTP/2."""
+_IDLE_CONNECTION_S: Final = 1800
+"""How long a connection without calls stays open."""
 
-def SERVER_OPTIONS(max_message_bytes: int, *, reuse_port: bool = False) -> list[tuple[str, int]]:  # noqa: N802  (a table, as gRPC's own options)
+
+def SERVER_OPTIONS(  # noqa: N802  (a table, as gRPC's own options)
+    max_message_bytes: int, *, reuse_port: bool = False, max_connections: int = MAX_CONNECTIONS
+) -> list[tuple[str, int]]:
     """Channel arguments of a server.
 
     ``max_message_bytes`` is the bound that :class:`ServingInterceptor` enforces. The transport reads up to four times
@@ -45,6 +58,10 @@ def SERVER_OPTIONS(max_message_bytes: int, *, reuse_port: bool = False) -> list[
         ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
         ("grpc.server.max_pending_requests_hard_limit", MAX_PENDING_CALLS),
         ("grpc.so_reuseport", int(reuse_port)),
+        ("grpc.max_allowed_incoming_connections", max_connections),
+        ("grpc.max_concurrent_streams", MAX_STREAMS_PER_CONNECTION),
+        ("grpc.server_handshake_timeout_ms", _HANDSHAKE_S * 1000),
+        ("grpc.max_connection_idle_ms", _IDLE_CONNECTION_S * 1000),
         # A peer that is gone is found in half a minute, and clients may ping as often as every 5 s, idle or not:
         # gRPC's defaults answer such a client with GOAWAY.
         ("grpc.keepalive_time_ms", 20_000),
@@ -72,15 +89,19 @@ class ServingInterceptor(grpc.aio.ServerInterceptor):
     """Guards unary and server-streaming handlers; handlers that read a stream pass through untouched.
 
     Before the handler: a message over ``max_message_bytes`` is RESOURCE_EXHAUSTED ``MESSAGE_TOO_LARGE``, one that does
-    not parse or breaks a rule of its contract INVALID_ARGUMENT ``INVALID_REQUEST``, and a call beyond
-    ``max_concurrent_calls`` running ones RESOURCE_EXHAUSTED ``OVER_CAPACITY`` (gRPC's own limit ends such calls with
-    CANCELLED, which says nothing; health checks are not counted). After it: :class:`RpcError` becomes its status and
-    trailers; any other exception, and a ``CancelledError`` that nobody asked for, becomes INTERNAL, which tells the
-    client nothing while the log has the traceback.
+    not parse, is misshapen (:mod:`contracts.shape`) or breaks a rule of its contract INVALID_ARGUMENT
+    ``INVALID_REQUEST``, and a call beyond ``max_concurrent_calls`` running ones RESOURCE_EXHAUSTED ``OVER_CAPACITY``
+    (gRPC's own limit ends such calls with CANCELLED, which says nothing; health checks are not counted). After it:
+    :class:`RpcError` becomes its status and trailers; any other exception, and a ``CancelledError`` that nobody asked
+    for, becomes INTERNAL, which tells the client nothing while the log has the traceback. A stream whose client does
+    not take a message within ``slow_reader_s`` ends with RESOURCE_EXHAUSTED ``SLOW_READER``; until then it holds one.
     """
 
-    def __init__(self, max_message_bytes: int, *, max_concurrent_calls: int | None = None) -> None:
+    def __init__(
+        self, max_message_bytes: int, *, max_concurrent_calls: int | None = None, slow_reader_s: float = 10.0
+    ) -> None:
         self._max_message_bytes = max_message_bytes
+        self._slow_reader_s = slow_reader_s
         self._capacity = _Capacity(max_concurrent_calls)
         self._guarded: dict[str, tuple[_Handler, _Handler]] = {}
 
@@ -103,7 +124,9 @@ class ServingInterceptor(grpc.aio.ServerInterceptor):
         parse = cast("Callable[[bytes], Message]", handler.request_deserializer)
         capacity = _Capacity(None) if method.startswith("/grpc.") else self._capacity
         if handler.response_streaming:
-            stream = _guard_stream(method, self._checked(parse), handler.unary_stream, capacity)
+            stream = _guard_stream(
+                method, self._checked(parse), handler.unary_stream, capacity, slow_reader_s=self._slow_reader_s
+            )
             return grpc.unary_stream_rpc_method_handler(stream, None, handler.response_serializer)
         unary = _guard_unary(method, self._checked(parse), handler.unary_unary, capacity)
         return grpc.unary_unary_rpc_method_handler(unary, None, handler.response_serializer)
@@ -121,6 +144,9 @@ class ServingInterceptor(grpc.aio.ServerInterceptor):
             except DecodeError:
                 text = "the request does not parse as the message of this method; check the version of the contract"
                 raise RpcError(grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID_REQUEST, text) from None
+            fault = misshapen(request)
+            if fault is not None:
+                raise RpcError(grpc.StatusCode.INVALID_ARGUMENT, Reason.INVALID_REQUEST, fault)
             broken = violations(request)
             if broken:
                 text = f"{broken[0].field} {broken[0].description}" + (
@@ -168,23 +194,41 @@ def _guard_unary(
 
 
 def _guard_stream(
-    method: str, checked: Callable[[bytes], Message], behavior: Any, capacity: _Capacity
+    method: str, checked: Callable[[bytes], Message], behavior: Any, capacity: _Capacity, *, slow_reader_s: float
 ) -> Callable[..., Any]:
-    if not inspect.isasyncgenfunction(behavior) and not inspect.iscoroutinefunction(behavior):
-        return _unimplemented  # a coroutine function may serve a stream too
+    if inspect.isasyncgenfunction(behavior):
+        write_all = _writer(behavior, slow_reader_s)
+    elif inspect.iscoroutinefunction(behavior):
+        write_all = behavior  # it writes to the context itself
+    else:
+        return _unimplemented
 
-    async def guarded(raw: bytes, context: _Context) -> AsyncIterator[Message]:
+    async def guarded(raw: bytes, context: _Context) -> None:
         try:
             with capacity:
-                if inspect.iscoroutinefunction(behavior):
-                    await behavior(checked(raw), context)  # it writes to the context itself
-                    return
-                async for response in behavior(checked(raw), context):
-                    yield response
+                await write_all(checked(raw), context)
         except (Exception, asyncio.CancelledError) as error:
             await _end(method, error, context)
 
     return guarded
+
+
+def _writer(
+    behavior: Callable[[Message, _Context], AsyncGenerator[Message, None]], slow_reader_s: float
+) -> Callable[[Message, _Context], Awaitable[None]]:
+    """Writes what a generator yields. A write waits for as long as HTTP/2 lets the client keep it from being sent."""
+
+    async def write_all(request: Message, context: _Context) -> None:
+        async with aclosing(behavior(request, context)) as responses:
+            async for response in responses:
+                try:
+                    async with asyncio.timeout(slow_reader_s):
+                        await context.write(response)
+                except TimeoutError:
+                    text = f"the client took no message for {slow_reader_s:g} s; call again, and read what comes"
+                    raise RpcError(grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.SLOW_READER, text) from None
+
+    return write_all
 
 
 async def _end(method: str, error: BaseException, context: _Context) -> NoReturn:

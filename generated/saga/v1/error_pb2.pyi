@@ -82,6 +82,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """UNAUTHENTICATED: the server does not know who calls, by a certificate or a token that still counts."""
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 28
     """PERMISSION_DENIED: the caller is known, and may not do this."""
+    ERROR_REASON_TOO_MANY_CALLS: _ErrorReason.ValueType  # 29
+    """RESOURCE_EXHAUSTED: this caller has as many calls, waits and streams, or answers that it does not read, as one may, and
+    nothing was done; RetryInfo says when to come again.
+    """
+    ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 30
+    """RESOURCE_EXHAUSTED: this caller calls more often than it may, and nothing was done; RetryInfo says when to come again."""
+    ERROR_REASON_SLOW_READER: _ErrorReason.ValueType  # 31
+    """RESOURCE_EXHAUSTED: the client did not take the messages of its stream in time; call again and read what comes."""
+    ERROR_REASON_KEYS_UNAVAILABLE: _ErrorReason.ValueType  # 32
+    """UNAVAILABLE: the keys that would tell whether the caller's token counts cannot be read; RetryInfo says when to come again."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """ErrorReason is the machine-readable reason of an error: its name without the prefix stands in ErrorInfo.reason."""
@@ -146,4 +156,14 @@ ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 27
 """UNAUTHENTICATED: the server does not know who calls, by a certificate or a token that still counts."""
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 28
 """PERMISSION_DENIED: the caller is known, and may not do this."""
+ERROR_REASON_TOO_MANY_CALLS: ErrorReason.ValueType  # 29
+"""RESOURCE_EXHAUSTED: this caller has as many calls, waits and streams, or answers that it does not read, as one may, and
+nothing was done; RetryInfo says when to come again.
+"""
+ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 30
+"""RESOURCE_EXHAUSTED: this caller calls more often than it may, and nothing was done; RetryInfo says when to come again."""
+ERROR_REASON_SLOW_READER: ErrorReason.ValueType  # 31
+"""RESOURCE_EXHAUSTED: the client did not take the messages of its stream in time; call again and read what comes."""
+ERROR_REASON_KEYS_UNAVAILABLE: ErrorReason.ValueType  # 32
+"""UNAVAILABLE: the keys that would tell whether the caller's token counts cannot be read; RetryInfo says when to come again."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
