@@ -1,7 +1,7 @@
 """Forms as browsers send them, bounded; and lists of fields, whichever way they came."""
 
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, cast
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -35,7 +35,12 @@ def address_fields(request: Request) -> Fields:
     return Fields(request.query_params.multi_items())
 
 
-async def form_fields(request: Request, max_bytes: int) -> Fields:
+def form_fields(request: Request) -> Fields:
+    """The fields of the form that was posted, which the gate has read."""
+    return cast("Fields", request.state.fields)
+
+
+async def read_form(request: Request, max_bytes: int) -> Fields:
     """The fields of a posted form. Raises :class:`ApiError` if it is none, or larger than ``max_bytes``."""
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM_TYPE:
         raise ApiError(Problem(415, "This is not a form.", "Use the page's own buttons."))

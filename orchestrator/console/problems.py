@@ -28,6 +28,23 @@ class ApiError(Exception):
         self.problem = problem
 
 
+class TokenRefusedError(Exception):
+    """The node does not accept who the caller says it is; no page has an answer to that but the sign-in."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.title)
+        self.problem = problem
+
+
+class ForbiddenError(Exception):
+    """The node knows the caller, and does not let it call ``method``."""
+
+    def __init__(self, problem: Problem, method: str) -> None:
+        super().__init__(problem.title)
+        self.problem = problem
+        self.method = method
+
+
 _WORDS: Final[dict[str, tuple[int, str, str]]] = {
     Reason.VERSION_CHANGED: (
         409,

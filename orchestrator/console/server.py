@@ -4,25 +4,23 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, cast
 
 import grpc
 import uvicorn
 
+from contracts.following import Follower
+from contracts.tls import ServerTls
 from orchestrator.console.addresses import ConsoleAddressError
 from orchestrator.console.app import create_app
+from orchestrator.console.https import Https
+from orchestrator.console.node_channel import NodeChannel
 from orchestrator.console.page import load_templates
 from orchestrator.console.settings import ConsoleSettings
 
 MAX_CONNECTIONS: Final = 100
 IDLE_S: Final = 15
 STOP_S: Final = 3
-_CHANNEL_OPTIONS: Final = (
-    ("grpc.max_receive_message_length", 32 << 20),
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.enable_retries", 0),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-)
 
 
 class _Server(uvicorn.Server):
@@ -37,14 +35,29 @@ class _Server(uvicorn.Server):
 class ConsoleServer:
     """Serves from :meth:`start` to :meth:`stop`, which may be called twice and without a start."""
 
-    def __init__(self, address: str, settings: ConsoleSettings) -> None:
-        """``address`` is ``host:port``; port 0 takes a free one. Compiles the templates: a fraction of a second."""
+    def __init__(
+        self,
+        address: str,
+        settings: ConsoleSettings,
+        *,
+        tls: ServerTls | None = None,
+        node_tls: ServerTls | None = None,
+        follower: Follower | None = None,
+    ) -> None:
+        """``address`` is ``host:port``; port 0 takes a free one. Compiles the templates: a fraction of a second.
+
+        ``tls`` is what browsers are served with, ``node_tls`` what the node serves with; ``follower`` tells when either
+        was renewed. Raises ``TlsFileError``.
+        """
         host, _, port = address.rpartition(":")
         self._host: Final = host.strip("[]")
         self._port: Final = int(port)
         self._settings: Final = settings
         self._templates: Final = load_templates()
-        self._channel: grpc.aio.Channel | None = None
+        self._https: Final = None if tls is None else Https(tls, follower)
+        self._node_tls: Final = node_tls
+        self._follower: Final = follower
+        self._channel: NodeChannel | None = None
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -63,9 +76,12 @@ class ConsoleServer:
             )
             raise ConsoleAddressError(text) from error
         listening.setblocking(False)  # noqa: FBT003  (positional only)
-        self._channel = grpc.aio.insecure_channel(node_address, options=_CHANNEL_OPTIONS)
+        self._channel = NodeChannel(node_address, self._node_tls, self._follower)
+        channel = cast("grpc.aio.Channel", self._channel)  # it is all that stubs ask of one
+        https = self._https
         config = uvicorn.Config(
-            create_app(self._channel, self._settings, templates=self._templates),
+            create_app(channel, self._settings, templates=self._templates),
+            ssl_context_factory=None if https is None else lambda _config, _default: https.context,
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -79,7 +95,8 @@ class ConsoleServer:
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve([listening]))
         name = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{name}:{listening.getsockname()[1]}/"
+        scheme = "http" if https is None else "https"
+        return f"{scheme}://{name}:{listening.getsockname()[1]}/"
 
     async def stop(self) -> None:
         """Lets pages that are being answered end, for a few seconds."""

@@ -15,6 +15,7 @@ from orchestrator.console.forms import Fields, address_fields, form_fields
 from orchestrator.console.page import Console, console_of, see_other
 from orchestrator.console.problems import ApiError, Problem
 from orchestrator.console.queries import address
+from orchestrator.console.roles import ACTIONS
 from orchestrator.console.views.rows import PlanView, plan_view
 from orchestrator.console.views.saga import saga_head
 from orchestrator.console.words import action_name
@@ -76,13 +77,14 @@ def _asked(saga_id: str, fields: Fields) -> Asked:
 async def show(request: Request) -> Response:
     """The dry run, and the form."""
     asked = _asked(request.path_params["saga_id"], address_fields(request))
+    console_of(request).require(ACTIONS[asked.action])
     return await _show(request, asked, None, 200)
 
 
 async def act(request: Request) -> Response:
     """Does it, or shows the dry run again: as the button says."""
     console = console_of(request)
-    fields = await form_fields(request, console.settings.max_form_bytes)
+    fields = form_fields(request)
     asked = _asked(request.path_params["saga_id"], fields)
     if fields.one("do") != "act":
         return await _show(request, asked, None, 200)

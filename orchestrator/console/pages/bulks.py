@@ -90,13 +90,14 @@ async def bulks(request: Request) -> Response:
 
 async def plan(request: Request) -> Response:
     """The form; with an action chosen, the dry run as well."""
+    console_of(request).require("StartBulk")
     return await _show(request, _asked(address_fields(request)), None, 200)
 
 
 async def start(request: Request) -> Response:
     """Starts it, or shows the dry run: as the button says."""
     console = console_of(request)
-    fields = await form_fields(request, console.settings.max_form_bytes)
+    fields = form_fields(request)
     asked = _asked(fields)
     if fields.one("do") != "act" or asked.action == op.OPERATOR_ACTION_UNSPECIFIED:
         return await _show(request, asked, None, 200)
@@ -169,6 +170,7 @@ async def bulk(request: Request) -> Response:
 
 async def ask_cancel(request: Request) -> Response:
     """The form that stops one."""
+    console_of(request).require("CancelBulk")
     return await _show_cancel(request, Fields(()), None)
 
 

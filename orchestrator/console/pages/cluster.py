@@ -23,6 +23,7 @@ async def participants(request: Request) -> Response:
 
 async def ask_hold(request: Request) -> Response:
     """The form that holds or releases a participant."""
+    console_of(request).require("ReleaseParticipant" if _is_release(request) else "HoldParticipant")
     return await _show_hold(request, address_fields(request), None)
 
 
@@ -74,6 +75,7 @@ async def nodes(request: Request) -> Response:
 
 async def ask_drain(request: Request) -> Response:
     """The form that drains a node."""
+    console_of(request).require("DrainNode")
     return await _show_drain(request, Fields(()), None)
 
 

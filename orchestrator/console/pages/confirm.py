@@ -46,7 +46,7 @@ async def confirmed(
     then: str,
 ) -> Response:
     """Calls ``do`` with request id and reason, and leads to ``then``; or shows the form again with what is wrong."""
-    fields = await form_fields(request, console_of(request).settings.max_form_bytes)
+    fields = form_fields(request)
     reason, request_id = fields.one("reason"), fields.one("request_id")[:128]
     if not reason or len(reason) > MAX_REASON or not request_id:
         text = f"Say why, in at most {MAX_REASON} characters: the audit log keeps it."

@@ -6,6 +6,7 @@ from typing import Final
 from saga.v1 import operator_pb2 as op
 from saga.v1 import saga_pb2
 
+from orchestrator.console.roles import ACTIONS
 from orchestrator.console.text import shown
 from orchestrator.console.times import Moment, moment, seconds, span
 from orchestrator.console.views.attempts import Timeline, timeline
@@ -88,6 +89,7 @@ class OptionView:
     plan: PlanView
     address: str
     key: str
+    method: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,7 @@ def explanation_view(explanation: op.Explanation, saga_id: str, now_s: float) ->
             plan=plan_view(option.plan),
             address=action_address(saga_id, option.action, option.step),
             key=f"{option.action}-{number}",
+            method=ACTIONS.get(option.action, ""),
         )
         for number, option in enumerate(explanation.options)
     ]

@@ -1,0 +1,1 @@
+"""Who looks at the pages: sign-in, sessions, and what stands in every form."""
