@@ -62,7 +62,7 @@ class Starter:
         self.definition_ids: dict[tuple[str, int], int] = {}
         self._services: dict[tuple[str, int], frozenset[str]] = {}
         self._live: dict[tuple[str, str], tuple[SagaRun, str, bytes]] = {}
-        """By caller and request_id: the sagas in memory that were started here, with tenant and hash of their request."""
+        """By caller and request_id: the sagas in memory that were started here, with their tenant and hash."""
         self._keys: dict[UUID, tuple[str, str]] = {}
         self._waiting: dict[UUID, float] = {}
         """Since when each start waits that is not durable yet, oldest first."""

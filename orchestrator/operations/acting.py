@@ -113,9 +113,10 @@ class Acting:
             except SagaEnded:
                 refusal = ENDED
             except TooManyRequests:
-                await self._refuse(asked, Failure(0, "TOO_MANY_REQUESTS", "the saga takes no more requests"))
+                full = Failure(0, "TOO_MANY_REQUESTS", "the saga takes no more requests")
+                await self._refuse(asked, full, view.stored.tenant)
                 raise
-        await self._refuse(asked, refusal)
+        await self._refuse(asked, refusal, view.stored.tenant)
         return Begun(None, refusal, plan)
 
     async def _find(self, asked: Asked) -> Begun | None:
@@ -131,7 +132,7 @@ class Acting:
             return Begun(None, record.refusal, plan)
         return Begun(before.request_number, None, plan)
 
-    async def _refuse(self, asked: Asked, refusal: Failure) -> None:
+    async def _refuse(self, asked: Asked, refusal: Failure, tenant: str) -> None:
         record = AuditRecord(
             AuditAction(asked.action.value),
             asked.caller,
@@ -142,6 +143,7 @@ class Acting:
             asked.expected_seq,
             asked.step,
             refusal=refusal,
+            tenant=tenant,
         )
         await self._store.audit(record)
 

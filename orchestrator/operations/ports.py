@@ -5,7 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 from orchestrator.core.events import Failure
-from orchestrator.engine.ports import StoredEntry
+from orchestrator.engine.ports import StoredEntry, Visibility
 from orchestrator.operations.values import (
     AttentionPolicy,
     AuditEntry,
@@ -37,17 +37,19 @@ class OperatorStore(Protocol):
     async def tally(self, where: Selection, policy: AttentionPolicy) -> Tally:
         """Counts the selected sagas in groups; among ended ones it looks at a bounded number of the newest."""
 
-    async def buckets(self, edges_us: Sequence[int], definition: str | None) -> Sequence[Bucket]:
-        """What happened between consecutive edges: one bucket fewer than there are edges."""
+    async def buckets(
+        self, edges_us: Sequence[int], definition: str | None, visibility: Visibility
+    ) -> Sequence[Bucket]:
+        """What happened between consecutive edges, as far as it may be seen: one bucket fewer than there are edges."""
 
     async def now_us(self) -> int:
         """The database's time."""
 
-    async def nodes(self) -> Sequence[NodeRow]:
-        """Every node that has a lease, by name."""
+    async def nodes(self, visibility: Visibility) -> Sequence[NodeRow]:
+        """Every node that has a lease, by name; of its sagas those count that may be seen."""
 
-    async def definitions(self) -> Sequence[DefinitionRow]:
-        """Every registered definition, by name and version."""
+    async def definitions(self, visibility: Visibility) -> Sequence[DefinitionRow]:
+        """Every registered definition, by name and version; of its sagas those count that may be seen."""
 
     async def add_action(self, action: SagaAction) -> int:
         """Stores a request to a saga, once per (caller, request_id), wakes the owner and returns its number.
@@ -67,14 +69,18 @@ class OperatorStore(Protocol):
     async def start_bulk(self, bulk: NewBulk, where: Selection, policy: AttentionPolicy) -> tuple[UUID, bool]:
         """Stores a bulk with its members; returns its id, and whether it had been started before.
 
-        Raises ``RequestReused`` if the caller used the request id for another one.
+        The members are chosen here and now, among those that ``where`` lets be seen: nothing adds to them later.
+        Raises ``RequestReused`` if the caller used the request id for another one, or for other tenants' sagas.
         """
 
     async def get_bulk(self, bulk_id: UUID) -> StoredBulk | None:
         """A bulk and how far it is."""
 
-    async def list_bulks(self, *, limit: int, before: UUID | None) -> Sequence[StoredBulk]:
-        """One page, newest first."""
+    async def visible_bulks(self, bulk_ids: Sequence[UUID], visibility: Visibility) -> frozenset[UUID]:
+        """Those of the bulks that there are, and whose members may all be seen."""
+
+    async def list_bulks(self, visibility: Visibility, *, limit: int, before: UUID | None) -> Sequence[StoredBulk]:
+        """One page, newest first, of those whose members may all be seen."""
 
     async def running_bulks(self) -> Sequence[StoredBulk]:
         """Every bulk that is not over."""

@@ -1,12 +1,12 @@
 """What operators ask for and see, as values. Times are integer microseconds since the Unix epoch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from uuid import UUID
 
 from orchestrator.core.events import Failure
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import StoredEntry, StoredSaga
+from orchestrator.engine.ports import StoredEntry, StoredSaga, Visibility
 
 
 class AttentionKind(IntEnum):
@@ -84,6 +84,7 @@ class Selection:
     paused: bool | None = None
     live: bool = False
     saga_ids: tuple[UUID, ...] = ()
+    visibility: Visibility = field(default_factory=Visibility)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +170,8 @@ class AuditRecord:
     target: str | None = None
     members: int | None = None
     refusal: Failure | None = None
+    tenant: str = ""
+    """That of the saga or, where the entry is of none, that of who asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +197,7 @@ class AuditFilter:
     from_us: int | None = None
     to_us: int | None = None
     bulk_members: bool = False
+    visibility: Visibility = field(default_factory=Visibility)
 
 
 class BulkState(IntEnum):
@@ -219,6 +223,8 @@ class NewBulk:
     reason: str
     rate_per_s: float
     max_sagas: int
+    tenant: str = ""
+    """That of who starts it."""
 
 
 @dataclass(frozen=True, slots=True)

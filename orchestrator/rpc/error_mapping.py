@@ -134,7 +134,8 @@ def start_conflict(kind: str, saga_id: UUID) -> NoReturn:
     else:
         assert kind == "request_id", kind
         reason = Reason.REQUEST_ID_REUSED
-        text = f"this request_id started saga {saga_id} with another payload; use a new request_id for a new saga"
+        what = f"this request_id started saga {saga_id} with another payload, or for another tenant"
+        text = f"{what}; use a new request_id for a new saga"
     raise RpcError(grpc.StatusCode.ALREADY_EXISTS, reason, text, metadata={"saga_id": str(saga_id)})
 
 

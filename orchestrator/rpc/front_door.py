@@ -11,7 +11,7 @@ from orchestrator.core.state import SagaStatus
 from orchestrator.definitions.front_doors import FrontDoor
 from orchestrator.definitions.model import clear_request_fields
 from orchestrator.engine.api import SagaEngine
-from orchestrator.rpc.calls import Context, caller_of, wait_budget_s
+from orchestrator.rpc.calls import Context, caller_of, tenant_of, wait_budget_s
 from orchestrator.rpc.error_mapping import (
     READING,
     STARTING,
@@ -60,7 +60,11 @@ class _Handler:
         clear_request_fields(request)  # in place: the message was parsed for this call alone
         with engine_errors(STARTING):
             started = await self._engine.start(
-                door.definition, request, caller=caller_of(context), request_id=request_id
+                door.definition,
+                request,
+                caller=caller_of(context),
+                tenant=tenant_of(context),
+                request_id=request_id,
             )
         if started.conflict is not None:
             start_conflict(started.conflict, started.saga_id)

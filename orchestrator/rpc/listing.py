@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from saga.v1 import saga_service_pb2 as pb
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import SagaFilter
+from orchestrator.engine.ports import SagaFilter, Visibility
 from orchestrator.rpc.error_mapping import invalid, refuse_nul
 
 _DEFAULT_PAGE_SIZE: Final = 50
@@ -36,8 +36,11 @@ def first_that_fit(messages: Iterable[MessageT], max_bytes: int) -> list[Message
     return fitting
 
 
-def saga_filter(given: pb.SagaFilter) -> SagaFilter:
-    """The filter as the store takes it. Raises INVALID_ARGUMENT for what the contract's rules cannot say."""
+def saga_filter(given: pb.SagaFilter, visibility: Visibility) -> SagaFilter:
+    """The filter as the store takes it, of what the caller may see.
+
+    Raises INVALID_ARGUMENT for what the contract's rules cannot say.
+    """
     refuse_nul("filter.definition", given.definition)
     refuse_nul("filter.concurrency_key", given.concurrency_key)
     states: list[SagaStatus] = []
@@ -53,6 +56,7 @@ def saga_filter(given: pb.SagaFilter) -> SagaFilter:
         concurrency_key=given.concurrency_key or None,
         created_from_us=time_us(given, "create_time_from", "filter.create_time_from"),
         created_to_us=time_us(given, "create_time_to", "filter.create_time_to"),
+        visibility=visibility,
     )
 
 

@@ -49,6 +49,7 @@ def saga_message(stored: StoredSaga) -> saga_pb2.Saga:
         block_time=timestamp(row.blocked_us) if row.blocked_us is not None else None,
         waiting_step=row.waiting_step or "",
         waiting_reason=row.waiting_reason or "",
+        tenant=stored.tenant,
     )
     if row.failure_code or row.failure_reason or row.failure_message:
         failure = Failure(row.failure_code, row.failure_reason or "", row.failure_message or "")

@@ -23,7 +23,7 @@ from orchestrator.operations.values import (
     Selection,
     StoredBulk,
 )
-from orchestrator.rpc.calls import Context, caller_of, wait_budget_s
+from orchestrator.rpc.calls import Context, caller_of, tenant_of, visibility_of, wait_budget_s
 from orchestrator.rpc.error_mapping import READING, engine_errors, invalid, outcome_pending, refuse_nul
 from orchestrator.rpc.listing import first_that_fit, page_size
 from orchestrator.rpc.operator_errors import (
@@ -148,7 +148,7 @@ class OperatorActing(OperatorReading):
         if not request.query.ByteSize():
             raise invalid("query", "must name at least one condition: a bulk on every saga is not meant")
         # What has ended is beyond repair.
-        where = replace(selection(request.query, self._operators.catalogue), live=True)
+        where = replace(selection(request.query, self._operators.catalogue, visibility_of(context)), live=True)
         if request.validate_only:
             return await self._rehearse_bulk(request, where, context)
         bulk = NewBulk(
@@ -161,6 +161,7 @@ class OperatorActing(OperatorReading):
             request.request_id,
             request.reason,
             request.rate_per_s or DEFAULT_RATE_PER_S,
+            tenant_of(context),
             request.max_sagas or DEFAULT_MAX_SAGAS,
         )
         with engine_errors(ACTING):
@@ -232,7 +233,7 @@ class OperatorActing(OperatorReading):
         before = UUID(bytes=position) if position is not None else None
         size = page_size(request.page_size)
         with engine_errors(READING):
-            bulks = await self._operators.store.list_bulks(limit=size + 1, before=before)
+            bulks = await self._operators.store.list_bulks(visibility_of(context), limit=size + 1, before=before)
         shown = first_that_fit((bulk_message(bulk) for bulk in bulks[:size]), self._settings.max_message_bytes)
         token = encode_token(b"ListBulks", bulks[len(shown) - 1].bulk_id.bytes) if len(shown) < len(bulks) else ""
         return pb.ListBulksResponse(bulks=shown, next_page_token=token)
@@ -258,7 +259,12 @@ class OperatorActing(OperatorReading):
         refuse_nul("reason", request.reason)
         bulk_id = UUID(request.bulk_id)
         record = AuditRecord(
-            AuditAction.CANCEL_BULK, caller_of(context), request.request_id, request.reason, bulk_id=bulk_id
+            AuditAction.CANCEL_BULK,
+            caller_of(context),
+            request.request_id,
+            request.reason,
+            bulk_id=bulk_id,
+            tenant=tenant_of(context),
         )
         with engine_errors(ACTING):
             bulk = await self._bulk(bulk_id)

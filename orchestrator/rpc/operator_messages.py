@@ -10,6 +10,7 @@ from saga.v1 import saga_pb2
 
 from orchestrator.core.events import Failure
 from orchestrator.core.state import SagaStatus
+from orchestrator.engine.ports import Visibility
 from orchestrator.operations.acting import answer_of
 from orchestrator.operations.messages import duration, failure_message, timestamp
 from orchestrator.operations.surroundings import Catalogue
@@ -40,9 +41,12 @@ def duration_s(given: Duration) -> float:
     return max(0.0, given.seconds + given.nanos / 1e9)
 
 
-def selection(query: op.SagaQuery, catalogue: Catalogue, path: str = "query") -> Selection:
-    """The query as the store takes it. Raises INVALID_ARGUMENT for what the contract's rules cannot say."""
-    for name in ("definition", "step", "participant", "reason", "caller", "concurrency_key", "request_id"):
+def selection(query: op.SagaQuery, catalogue: Catalogue, visibility: Visibility, path: str = "query") -> Selection:
+    """The query as the store takes it, of what the caller may see.
+
+    Raises INVALID_ARGUMENT for what the contract's rules cannot say.
+    """
+    for name in ("definition", "step", "participant", "reason", "caller", "concurrency_key", "request_id", "tenant"):
         refuse_nul(f"{path}.{name}", getattr(query, name))
     states = _numbers(query.states, SagaStatus, f"{path}.states")
     kinds = _numbers(query.attention, AttentionKind, f"{path}.attention")
@@ -63,6 +67,7 @@ def selection(query: op.SagaQuery, catalogue: Catalogue, path: str = "query") ->
         paused=query.paused if query.HasField("paused") else None,
         live=query.live,
         saga_ids=tuple(UUID(each) for each in query.saga_ids),
+        visibility=visibility.within(query.tenant) if query.HasField("tenant") else visibility,
     )
 
 
@@ -135,8 +140,8 @@ def bucket_message(bucket: Bucket) -> op.OverviewBucket:
     )
 
 
-def audit_filter(given: pb.AuditFilter) -> AuditFilter:
-    """The filter as the store takes it. Raises INVALID_ARGUMENT."""
+def audit_filter(given: pb.AuditFilter, visibility: Visibility) -> AuditFilter:
+    """The filter as the store takes it, of what the caller may see. Raises INVALID_ARGUMENT."""
     refuse_nul("filter.caller", given.caller)
     return AuditFilter(
         saga_id=_uuid(given.saga_id, "filter.saga_id"),
@@ -146,6 +151,7 @@ def audit_filter(given: pb.AuditFilter) -> AuditFilter:
         from_us=time_us(given, "time_from", "filter.time_from"),
         to_us=time_us(given, "time_to", "filter.time_to"),
         bulk_members=given.bulk_members or bool(given.bulk_id),
+        visibility=visibility,
     )
 
 
@@ -172,6 +178,7 @@ def audit_message(entry: AuditEntry) -> op.AuditEntry:
         expected_version=record.expected_seq or 0,
         request_id=record.request_id,
         members=record.members or 0,
+        tenant=record.tenant,
     )
     if entry.answer is not None:
         refusal = answer_of(entry.answer)
@@ -224,7 +231,7 @@ def _set_refusal(message: op.AuditEntry | op.BulkMember, refusal: Failure | None
 
 def identity_message(identity: Identity) -> pb.GetIdentityResponse:
     """Who calls, and what is worth offering."""
-    tenants = identity.visibility.tenants
+    tenants, offered = identity.visibility.tenants, identity.operator_methods
     message = pb.GetIdentityResponse(
         name=identity.name,
         roles=identity.roles,

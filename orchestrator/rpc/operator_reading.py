@@ -18,7 +18,7 @@ from orchestrator.operations.messages import duration, timestamp
 from orchestrator.operations.operators import Operators
 from orchestrator.operations.payloads import show_bytes, step_payloads
 from orchestrator.operations.values import AttentionKind, AuditFilter, FoundSaga, Selection
-from orchestrator.rpc.calls import Context
+from orchestrator.rpc.calls import Context, visibility_of
 from orchestrator.rpc.error_mapping import READING, engine_errors, invalid, refuse_nul, saga_not_found
 from orchestrator.rpc.listing import first_that_fit, page_size
 from orchestrator.rpc.messages import event_message, view_message
@@ -52,7 +52,7 @@ class OperatorReading(SagaOperatorServiceServicer):
         self._settings: Final = settings
 
     async def SearchSagas(self, request: pb.SearchSagasRequest, context: Context) -> pb.SearchSagasResponse:  # noqa: N802  (the contract's name, as below)
-        where = selection(request.query, self._operators.catalogue)
+        where = selection(request.query, self._operators.catalogue, visibility_of(context))
         listing = b"SearchSagas " + request.query.SerializeToString(deterministic=True)
         position = decode_token(request.page_token, listing, _UUID_BYTES)
         before = UUID(bytes=position) if position is not None else None
@@ -80,7 +80,7 @@ class OperatorReading(SagaOperatorServiceServicer):
                 return found, before
 
     async def CountSagas(self, request: pb.CountSagasRequest, context: Context) -> pb.CountSagasResponse:  # noqa: N802
-        where = selection(request.query, self._operators.catalogue)
+        where = selection(request.query, self._operators.catalogue, visibility_of(context))
         with engine_errors(READING):
             tally = await self._operators.store.tally(where, self._operators.policy)
         return pb.CountSagasResponse(
@@ -112,7 +112,7 @@ class OperatorReading(SagaOperatorServiceServicer):
         with engine_errors(READING):
             view = await self._view(saga_id)
             attention = await self._attention(saga_id)
-            holds, nodes, now_us = await store.holds(), await store.nodes(), await store.now_us()
+            holds, nodes, now_us = await store.holds(), await store.nodes(visibility_of(context)), await store.now_us()
         around = Surroundings(
             now_us,
             self._operators.core,
@@ -128,13 +128,14 @@ class OperatorReading(SagaOperatorServiceServicer):
             raise invalid("window", "must be from 1 second to 24 hours")
         count = request.buckets or 60
         width_us = max(1_000_000, round(window_s * 1_000_000 / count))
-        definition = request.definition or None
+        definition, visibility = request.definition or None, visibility_of(context)
         store = self._operators.store
+        live = Selection(definition=definition, live=True, visibility=visibility)
         with engine_errors(READING):
             now_us = await store.now_us()
-            tally = await store.tally(Selection(definition=definition, live=True), self._operators.policy)
-            buckets = await self._operators.overviews.buckets(now_us, width_us, count, definition)
-            nodes = await store.nodes()
+            tally = await store.tally(live, self._operators.policy)
+            buckets = await self._operators.overviews.buckets(now_us, width_us, count, definition, visibility)
+            nodes = await store.nodes(visibility)
         return pb.GetOverviewResponse(
             read_time=timestamp(now_us),
             live=state_counts(tally.groups),
@@ -146,7 +147,7 @@ class OperatorReading(SagaOperatorServiceServicer):
         )
 
     async def ListAudit(self, request: pb.ListAuditRequest, context: Context) -> pb.ListAuditResponse:  # noqa: N802
-        where = audit_filter(request.filter)
+        where = audit_filter(request.filter, visibility_of(context))
         listing = b"ListAudit " + request.filter.SerializeToString(deterministic=True)
         position = decode_token(request.page_token, listing, _ID_BYTES)
         before = int.from_bytes(position, "big") if position is not None else None

@@ -10,6 +10,7 @@ from saga.v1 import operator_service_pb2 as pb
 from contracts.errors import Reason
 from orchestrator.engine.breakers import BreakerState
 from orchestrator.engine.lanes import ParticipantStatus
+from orchestrator.engine.ports import Visibility
 from orchestrator.operations.messages import timestamp
 from orchestrator.operations.values import (
     AuditAction,
@@ -19,7 +20,7 @@ from orchestrator.operations.values import (
     NodeRow,
     Selection,
 )
-from orchestrator.rpc.calls import Context, caller_of
+from orchestrator.rpc.calls import Context, caller_of, tenant_of, visibility_of
 from orchestrator.rpc.error_mapping import READING, engine_errors, refuse_nul
 from orchestrator.rpc.identity import CURRENT
 from orchestrator.rpc.operator_acting import OperatorActing
@@ -40,7 +41,7 @@ class OperatorService(OperatorActing):
         self, request: pb.ListParticipantsRequest, context: Context
     ) -> pb.ListParticipantsResponse:
         with engine_errors(READING):
-            participants = await self._participants()
+            participants = await self._participants(visibility_of(context))
         return pb.ListParticipantsResponse(participants=participants, node_id=str(self._operators.engine.node_id or ""))
 
     async def HoldParticipant(self, request: pb.HoldParticipantRequest, context: Context) -> pb.HoldParticipantResponse:  # noqa: N802
@@ -49,7 +50,7 @@ class OperatorService(OperatorActing):
             if await self._operators.store.find_audit(record.caller, record.request_id) is None:
                 await self._operators.store.hold(request.service, record)
             self._operators.orders.wake()
-            return pb.HoldParticipantResponse(participant=await self._participant(request.service))
+            return pb.HoldParticipantResponse(participant=await self._participant(request.service, context))
 
     async def ReleaseParticipant(  # noqa: N802
         self, request: pb.ReleaseParticipantRequest, context: Context
@@ -59,33 +60,40 @@ class OperatorService(OperatorActing):
             if await self._operators.store.find_audit(record.caller, record.request_id) is None:
                 await self._operators.store.release_hold(request.service, record)
             self._operators.orders.wake()
-            return pb.ReleaseParticipantResponse(participant=await self._participant(request.service))
+            return pb.ReleaseParticipantResponse(participant=await self._participant(request.service, context))
 
     async def ListNodes(self, request: pb.ListNodesRequest, context: Context) -> pb.ListNodesResponse:  # noqa: N802
         with engine_errors(READING):
-            return pb.ListNodesResponse(nodes=await self._nodes())
+            return pb.ListNodesResponse(nodes=await self._nodes(visibility_of(context)))
 
     async def DrainNode(self, request: pb.DrainNodeRequest, context: Context) -> pb.DrainNodeResponse:  # noqa: N802
         refuse_nul("request_id", request.request_id)
         refuse_nul("reason", request.reason)
         record = AuditRecord(
-            AuditAction.DRAIN_NODE, caller_of(context), request.request_id, request.reason, target=request.node_id
+            AuditAction.DRAIN_NODE,
+            caller_of(context),
+            request.request_id,
+            request.reason,
+            target=request.node_id,
+            tenant=tenant_of(context),
         )
+        visibility = visibility_of(context)
         with engine_errors(ACTING):
-            found = {node.node_id: node for node in await self._nodes()}
+            found = {node.node_id: node for node in await self._nodes(visibility)}
             repeated = await self._operators.store.find_audit(record.caller, record.request_id)
             if repeated is None and not await self._operators.store.drain_node(UUID(request.node_id), record):
                 raise not_found(Reason.NODE_NOT_FOUND, f"no node {request.node_id} has a lease", "see ListNodes")
             self._operators.orders.wake()
-            now = {node.node_id: node for node in await self._nodes()}
+            now = {node.node_id: node for node in await self._nodes(visibility)}
         # One that has drained already has no lease any more.
         gone = op.Node(node_id=request.node_id)
         return pb.DrainNodeResponse(node=now.get(request.node_id) or found.get(request.node_id) or gone)
 
     async def ListDefinitions(self, request: pb.ListDefinitionsRequest, context: Context) -> pb.ListDefinitionsResponse:  # noqa: N802
         with engine_errors(READING):
-            rows = await self._operators.store.definitions()
-        return pb.ListDefinitionsResponse(definitions=[_definition_message(row) for row in rows])
+            rows = await self._operators.store.definitions(visibility_of(context))
+        sees_all = visibility_of(context).is_total
+        return pb.ListDefinitionsResponse(definitions=[_definition_message(row, sees_all=sees_all) for row in rows])
 
     async def GetIdentity(self, request: pb.GetIdentityRequest, context: Context) -> pb.GetIdentityResponse:  # noqa: N802
         return identity_message(CURRENT.get())
@@ -102,15 +110,22 @@ class OperatorService(OperatorActing):
         if service not in self._operators.catalogue.services:
             what = f"no definition that this node has loaded calls {service}"
             raise not_found(Reason.PARTICIPANT_NOT_FOUND, what, "see ListParticipants")
-        return AuditRecord(action, caller_of(context), request.request_id, request.reason, target=service)
+        return AuditRecord(
+            action,
+            caller_of(context),
+            request.request_id,
+            request.reason,
+            target=service,
+            tenant=tenant_of(context),
+        )
 
-    async def _participant(self, service: str) -> op.ParticipantStatus:
-        return next(each for each in await self._participants() if each.service == service)
+    async def _participant(self, service: str, context: Context) -> op.ParticipantStatus:
+        return next(each for each in await self._participants(visibility_of(context)) if each.service == service)
 
-    async def _participants(self) -> list[op.ParticipantStatus]:
+    async def _participants(self, visibility: Visibility) -> list[op.ParticipantStatus]:
         store, catalogue = self._operators.store, self._operators.catalogue
         holds = {hold.service: hold for hold in await store.holds()}
-        tally = await store.tally(Selection(live=True), self._operators.policy)
+        tally = await store.tally(Selection(live=True, visibility=visibility), self._operators.policy)
         attention: dict[str, int] = {}
         for group in attention_groups(tally.groups, catalogue):
             attention[group.participant] = attention.get(group.participant, 0) + group.sagas
@@ -129,11 +144,11 @@ class OperatorService(OperatorActing):
             for service in catalogue.services
         ]
 
-    async def _nodes(self) -> list[op.Node]:
+    async def _nodes(self, visibility: Visibility) -> list[op.Node]:
         store = self._operators.store
-        labels = {row.definition_id: f"{row.name} v{row.version}" for row in await store.definitions()}
+        labels = {row.definition_id: f"{row.name} v{row.version}" for row in await store.definitions(visibility)}
         own = self._operators.engine.node_id
-        return [_node_message(row, labels, is_own=row.node_id == own) for row in await store.nodes()]
+        return [_node_message(row, labels, is_own=row.node_id == own) for row in await store.nodes(visibility)]
 
 
 def _participant_message(
@@ -180,9 +195,12 @@ def _node_message(row: NodeRow, labels: Mapping[int, str], *, is_own: bool) -> o
     )
 
 
-def _definition_message(row: DefinitionRow) -> op.DefinitionStatus:
+def _definition_message(row: DefinitionRow, *, sees_all: bool) -> op.DefinitionStatus:
+    """``sees_all``: no live saga is hidden, so that what is counted is what there is."""
     live = row.running + row.compensating + row.stuck
-    if not live:
+    if not live and not sees_all:
+        verdict = "not known to be safe to remove: sagas that you may not see may follow it; ask who sees all"
+    elif not live:
         verdict = "safe to remove: no live saga follows it"
     elif row.stuck == live:
         verdict = f"not safe to remove: {live} stuck sagas follow it; repair or resolve them first"
@@ -197,6 +215,6 @@ def _definition_message(row: DefinitionRow) -> op.DefinitionStatus:
         compensating=row.compensating,
         stuck=row.stuck,
         nodes=row.nodes,
-        safe_to_remove=not live,
+        safe_to_remove=sees_all and not live,
         verdict=verdict,
     )

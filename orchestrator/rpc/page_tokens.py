@@ -1,4 +1,7 @@
-"""Page tokens (AIP-158): where a list goes on, bound to what is listed. Opaque to callers, and no secret."""
+"""Page tokens (AIP-158): where a list goes on, bound to what is listed and to what its caller may see.
+
+Opaque to callers, and no secret.
+"""
 
 import base64
 import binascii
@@ -8,6 +11,7 @@ from typing import Final
 import grpc
 
 from contracts.errors import Reason, RpcError
+from orchestrator.rpc.identity import CURRENT
 
 _SCOPE_BYTES: Final = 12
 
@@ -31,11 +35,15 @@ def decode_token(token: str, listing: bytes, position_bytes: int) -> bytes | Non
     if len(raw) != _SCOPE_BYTES + position_bytes:
         raise _refused("is malformed; pass the next_page_token of the page before, unchanged")
     if raw[:_SCOPE_BYTES] != _scope(listing):
-        raise _refused("was issued for another filter; keep the filter, or start again without a token")
+        raise _refused("was issued for another filter or caller; keep the filter, or start again without a token")
     return raw[_SCOPE_BYTES:]
 
 
 def _scope(listing: bytes) -> bytes:
+    visibility = CURRENT.get().visibility
+    if not visibility.is_total:
+        tenants = None if visibility.tenants is None else sorted(set(visibility.tenants))
+        listing = repr((listing, tenants, visibility.caller)).encode()
     return hashlib.sha256(listing).digest()[:_SCOPE_BYTES]
 
 

@@ -16,7 +16,7 @@ from orchestrator.definitions.model import Definition, clear_request_fields
 from orchestrator.definitions.registry import Registry
 from orchestrator.engine.api import SagaEngine
 from orchestrator.engine.ports import QueryStore, Started
-from orchestrator.rpc.calls import Context, caller_of, wait_budget_s
+from orchestrator.rpc.calls import Context, caller_of, tenant_of, visibility_of, wait_budget_s
 from orchestrator.rpc.error_mapping import (
     CANCELLING,
     READING,
@@ -55,14 +55,17 @@ class SagaService(pb_grpc.SagaServiceServicer):
         definition = self._definition(request.definition, request.version)
         with engine_errors(STARTING):
             saga_input = _checked_input(definition, request)
-            caller = caller_of(context)
-            started = await self._engine.start(definition, saga_input, caller=caller, request_id=request.request_id)
+            caller, tenant = caller_of(context), tenant_of(context)
+            started = await self._engine.start(
+                definition, saga_input, caller=caller, tenant=tenant, request_id=request.request_id
+            )
         if started.conflict is not None:
             start_conflict(started.conflict, started.saga_id)
         if started.already_started:
             saga = await self._view(started.saga_id)
         else:
             saga = _new_saga(definition, saga_input, started, caller, request.request_id)
+            saga.tenant = tenant
         return pb.StartSagaResponse(saga=saga, already_started=started.already_started)
 
     async def GetSaga(self, request: pb.GetSagaRequest, context: Context) -> pb.GetSagaResponse:  # noqa: N802
@@ -86,7 +89,7 @@ class SagaService(pb_grpc.SagaServiceServicer):
                 yield pb.WatchSagaResponse(event=event)
 
     async def ListSagas(self, request: pb.ListSagasRequest, context: Context) -> pb.ListSagasResponse:  # noqa: N802
-        where = saga_filter(request.filter)
+        where = saga_filter(request.filter, visibility_of(context))
         listing = b"ListSagas " + request.filter.SerializeToString(deterministic=True)
         position = decode_token(request.page_token, listing, _UUID_BYTES)
         before = UUID(bytes=position) if position is not None else None

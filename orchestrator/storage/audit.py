@@ -17,6 +17,7 @@ from orchestrator.engine.ports import (
 from orchestrator.operations.values import AuditAction, AuditEntry, AuditFilter, AuditOutcome, AuditRecord, SagaAction
 from orchestrator.storage.connections import Connected
 from orchestrator.storage.rows import stored_entry
+from orchestrator.storage.visibility import tenants_of, visible, walk
 
 ADD_ATTEMPTS: Final = 3
 """As in ``requests``: what stood in the way may be another's, and is seen the next time."""
@@ -25,7 +26,7 @@ ADD_ATTEMPTS: Final = 3
 # the request; what becomes of it is written by the saga's owner, with the state that it leads to.
 ADD: Final = """
 WITH target AS (
-    SELECT saga_id, owner, ended_at IS NOT NULL AS has_ended FROM saga WHERE saga_id = $1
+    SELECT saga_id, owner, tenant, ended_at IS NOT NULL AS has_ended FROM saga WHERE saga_id = $1
 ),
 stored AS (
     SELECT count(*) >= $9 AS is_full FROM (SELECT FROM saga_request WHERE saga_id = $1 LIMIT $9) AS of_saga
@@ -40,9 +41,9 @@ added AS (
 ),
 audited AS (
     INSERT INTO operator_audit (
-        request_number, saga_id, bulk_id, expected_seq, action, caller, request_id, reason, step
+        request_number, saga_id, bulk_id, expected_seq, action, caller, request_id, reason, step, tenant
     )
-    SELECT number, saga_id, $10, $5, $11, $2, $3, $7, $6 FROM added
+    SELECT added.number, added.saga_id, $10, $5, $11, $2, $3, $7, $6, target.tenant FROM added, target
 ),
 found AS (
     SELECT number, saga_id, kind FROM added
@@ -66,27 +67,27 @@ SELECT
 AUDIT: Final = """
     INSERT INTO operator_audit (
         saga_id, bulk_id, expected_seq, members, action, outcome, caller, request_id, reason, step, target,
-        refusal_reason, refusal_message
+        refusal_reason, refusal_message, tenant
     )
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
 """
 
 COLUMNS: Final = """
     a.audit_id, a.audited_at, a.request_number, a.saga_id, a.bulk_id, a.expected_seq, a.members, a.action, a.outcome,
-    a.caller, a.request_id, a.reason, a.step, a.target, a.refusal_reason, a.refusal_message,
+    a.caller, a.request_id, a.reason, a.step, a.target, a.refusal_reason, a.refusal_message, a.tenant,
     r.number IS NOT NULL AS has_request, e.seq, e.kind, e.epoch, e.at, e.attributes
 """
 
 # saga_request_pkey and saga_event_pkey, for what the journal decided.
 JOINED: Final = """
-    operator_audit a
     LEFT JOIN saga_request r ON r.number = a.request_number
     LEFT JOIN saga_event e ON e.saga_id = r.saga_id AND e.seq = r.consumed_seq
 """
 
-# operator_audit_saga, operator_audit_bulk, else operator_audit_pkey backwards. Planned for the values at hand.
+# operator_audit_saga, operator_audit_bulk, else operator_audit_pkey backwards, or for tenants as ``walk`` says; and
+# bulk_pkey for whether a bulk may be seen. Planned for the values at hand.
 LIST: Final = f"""
-    SELECT {COLUMNS} FROM {JOINED}
+    SELECT {COLUMNS} FROM {{walk}} a {JOINED}
     WHERE ($1::uuid IS NULL OR a.saga_id = $1)
         AND ($2::text IS NULL OR a.caller = $2)
         AND ($3::smallint IS NULL OR a.action = $3)
@@ -95,12 +96,17 @@ LIST: Final = f"""
         AND ($6::timestamptz IS NULL OR a.audited_at < $6)
         AND ($7::boolean OR a.bulk_id IS NULL OR a.saga_id IS NULL)
         AND ($8::bigint IS NULL OR a.audit_id < $8)
+        AND {visible("$10", "$11", "a")}
+        AND ($10::text[] IS NULL OR a.bulk_id IS NULL OR a.saga_id IS NOT NULL OR EXISTS (
+            SELECT FROM bulk b WHERE b.bulk_id = a.bulk_id AND b.tenants <@ $10
+        ))
     ORDER BY a.audit_id DESC LIMIT $9
 """  # noqa: S608  (column names of this module's own)
 
 # operator_audit_request.
 FIND: Final = f"""
-    SELECT {COLUMNS} FROM {JOINED} WHERE a.caller = $1 AND a.request_id = $2 ORDER BY a.audit_id LIMIT 1
+    SELECT {COLUMNS} FROM operator_audit a {JOINED}
+    WHERE a.caller = $1 AND a.request_id = $2 ORDER BY a.audit_id LIMIT 1
 """  # noqa: S608  (column names of this module's own)
 
 
@@ -161,9 +167,12 @@ class Audit(Connected):
             where.bulk_members or where.saga_id is not None,
             before,
             limit,
+            tenants_of(where.visibility),
+            where.visibility.caller,
         )
+        statement = LIST.format(walk=walk(where.visibility, "$10", "operator_audit"))
         async with self._connections.pooled("listing the audit log") as connection:
-            return [_entry(row) for row in await connection.fetch(LIST, *arguments)]
+            return [_entry(row) for row in await connection.fetch(statement, *arguments)]
 
 
 def audit_arguments(record: AuditRecord) -> tuple[Any, ...]:
@@ -184,6 +193,7 @@ def audit_arguments(record: AuditRecord) -> tuple[Any, ...]:
         record.target,
         None if refusal is None else refusal.reason,
         None if refusal is None else refusal.message,
+        record.tenant,
     )
 
 
@@ -207,6 +217,7 @@ def _entry(row: Record) -> AuditEntry:
         row["target"],
         row["members"],
         refusal,
+        row["tenant"],
     )
     answer = None if row["seq"] is None else stored_entry(row)
     return AuditEntry(row["audit_id"], row["audited_at"], record, outcome, answer, row["request_number"])

@@ -7,7 +7,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from orchestrator.core.events import Failure
-from orchestrator.engine.ports import RequestReused, StoredEntry
+from orchestrator.engine.ports import RequestReused, StoredEntry, Visibility
 from orchestrator.operations.values import (
     AttentionPolicy,
     AuditAction,
@@ -24,6 +24,7 @@ from orchestrator.storage.connections import Connected
 from orchestrator.storage.operator_queries import of_kinds
 from orchestrator.storage.rows import stored_entry
 from orchestrator.storage.selecting import conditions
+from orchestrator.storage.visibility import tenants_of, visible_bulk
 
 BEGUN_AGAIN_S: Final = 30.0
 """A member that was begun so long ago and has no request was begun by a node that died: it is begun anew."""
@@ -32,9 +33,10 @@ MAX_DECIDED: Final = 500
 
 INSERT: Final = """
     INSERT INTO bulk (
-        bulk_id, rate_per_s, members, left_out, action, state, caller, request_id, reason, step, response_json, query
+        bulk_id, rate_per_s, members, left_out, action, state, caller, request_id, reason, step, response_json, query,
+        tenants
     )
-    VALUES ($1, $2, 0, 0, $3, 1, $4, $5, $6, $7, $8, $9)
+    VALUES ($1, $2, 0, 0, $3, 1, $4, $5, $6, $7, $8, $9, $10)
     ON CONFLICT (caller, request_id) DO NOTHING
 """
 
@@ -67,7 +69,7 @@ RETURNING bulk.members
 # bulk_pkey or bulk_caller_request_id_key; bulk_member_pkey for the progress.
 COLUMNS: Final = """
     b.bulk_id, b.state, b.action, b.step, b.response_json, b.query, b.caller, b.request_id, b.reason, b.rate_per_s,
-    b.members, b.left_out, b.created_at, b.ended_at, progress.granted, progress.refused, progress.in_progress
+    b.members, b.left_out, b.created_at, b.ended_at, b.tenants, progress.granted, progress.refused, progress.in_progress
 """
 PROGRESS: Final = """
     CROSS JOIN LATERAL (
@@ -82,9 +84,13 @@ GET: Final = f"SELECT {COLUMNS} FROM bulk b {PROGRESS} WHERE b.bulk_id = $1"  # 
 FIND: Final = f"SELECT {COLUMNS} FROM bulk b {PROGRESS} WHERE b.caller = $1 AND b.request_id = $2"  # noqa: S608  (as above)
 LIST: Final = f"""
     SELECT {COLUMNS} FROM (
-        SELECT * FROM bulk WHERE $1::uuid IS NULL OR bulk_id < $1 ORDER BY bulk_id DESC LIMIT $2
+        SELECT * FROM bulk b WHERE ($1::uuid IS NULL OR bulk_id < $1) AND {visible_bulk("$3", "$4")}
+        ORDER BY bulk_id DESC LIMIT $2
     ) b {PROGRESS} ORDER BY b.bulk_id DESC
 """  # noqa: S608  (as above)
+
+# bulk_pkey.
+VISIBLE: Final = f"SELECT bulk_id FROM bulk b WHERE bulk_id = ANY ($1::uuid[]) AND {visible_bulk('$2', '$3')}"  # noqa: S608  (as above)
 
 # bulk_running.
 RUNNING: Final = f"SELECT {COLUMNS} FROM bulk b {PROGRESS} WHERE b.state = 1 ORDER BY b.bulk_id"  # noqa: S608  (as above)
@@ -164,6 +170,7 @@ class Bulks(Connected):
 
     async def start_bulk(self, bulk: NewBulk, where: Selection, policy: AttentionPolicy) -> tuple[UUID, bool]:
         """See ``OperatorStore.start_bulk``."""
+        tenants = tenants_of(where.visibility)
         clause, kind = conditions(where, policy)
         statement = CHOOSE.format(
             attention=kind,
@@ -184,11 +191,12 @@ class Bulks(Connected):
                 bulk.step,
                 bulk.response_json,
                 bulk.query,
+                tenants,
             )
             if stored.endswith(" 0"):
                 found = await connection.fetchrow(FIND, bulk.caller, bulk.request_id)
                 assert found is not None, "what stood in the way is committed"
-                if (found["query"], found["action"]) != (bulk.query, bulk.action):
+                if (found["query"], found["action"], found["tenants"]) != (bulk.query, bulk.action, tenants):
                     raise RequestReused("the request id started another bulk; use a new one")
                 return found["bulk_id"], True
             members = await connection.fetchval(statement, *clause.arguments)
@@ -201,6 +209,7 @@ class Bulks(Connected):
                 step=bulk.step or None,
                 target=bulk.action.name,
                 members=members,
+                tenant=bulk.tenant,
             )
             await connection.execute(AUDIT, *audit_arguments(record))
         return bulk.bulk_id, False
@@ -211,10 +220,17 @@ class Bulks(Connected):
             row = await connection.fetchrow(GET, bulk_id)
         return None if row is None else _bulk(row)
 
-    async def list_bulks(self, *, limit: int, before: UUID | None) -> Sequence[StoredBulk]:
+    async def visible_bulks(self, bulk_ids: Sequence[UUID], visibility: Visibility) -> frozenset[UUID]:
+        """See ``OperatorStore.visible_bulks``."""
+        async with self._connections.pooled("asking whose bulks these are") as connection:
+            rows = await connection.fetch(VISIBLE, bulk_ids, tenants_of(visibility), visibility.caller)
+        return frozenset(row["bulk_id"] for row in rows)
+
+    async def list_bulks(self, visibility: Visibility, *, limit: int, before: UUID | None) -> Sequence[StoredBulk]:
         """See ``OperatorStore.list_bulks``."""
+        arguments = before, limit, tenants_of(visibility), visibility.caller
         async with self._connections.pooled("listing bulks") as connection:
-            return [_bulk(row) for row in await connection.fetch(LIST, before, limit)]
+            return [_bulk(row) for row in await connection.fetch(LIST, *arguments)]
 
     async def running_bulks(self) -> Sequence[StoredBulk]:
         """See ``OperatorStore.running_bulks``."""

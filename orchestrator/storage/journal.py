@@ -13,8 +13,8 @@ from orchestrator.storage.rows import SAGA_COLUMNS, batch_columns, stored_saga
 
 # fence: node_fence_pkey. KEY SHARE waits for a fencer's FOR UPDATE and holds the next one off until the commit; every
 # write below is joined to it, so none happens before it. started: checked by saga_pkey, saga_caller_request_id_key and
-# saga_concurrency_live, all at once and row by row. moved: saga_pkey; demands owner, epoch and last_seq, so a refused
-# row fails its own saga alone. journal: fed from what matched; saga_event_pkey is the backstop. consumed:
+# saga_tenant_concurrency_live, all at once and row by row. moved: saga_pkey; demands owner, epoch and last_seq, so a
+# refused row fails its own saga alone. journal: fed from what matched; saga_event_pkey is the backstop. consumed:
 # saga_request_pkey. A saga that the statement inserts is not visible to its UPDATE: at most one item a saga.
 #
 # The statement is planned once, for arrays of unknown length. Three conditions are written so that no index serves
@@ -28,7 +28,7 @@ started AS (
     INSERT INTO saga (
         saga_id, definition_id, caller, request_id, request_hash, concurrency_scope, concurrency_key, input, owner,
         epoch, last_seq, state, deadline_at, failed_step, failure_code, failure_reason, failure_message, blocked_reason,
-        ended_at
+        ended_at, tenant
     )
     SELECT
         n.saga_id, n.definition_id, n.caller, n.request_id, n.request_hash,
@@ -39,14 +39,16 @@ started AS (
         CASE WHEN n.state IN (1, 2, 4) THEN fence.node_id END,
         n.epoch, n.last_seq, n.state, n.deadline_at, n.failed_step, n.failure_code, n.failure_reason, n.failure_message,
         n.blocked_reason,
-        CASE WHEN n.state IN (3, 5, 7) THEN clock_timestamp() END
+        CASE WHEN n.state IN (3, 5, 7) THEN clock_timestamp() END,
+        coalesce(n.tenant, '')
     FROM fence CROSS JOIN unnest(
         $3::uuid[], $4::integer[], $5::text[], $6::text[], $7::bytea[], $8::text[], $9::bytea[], $10::bigint[],
         $11::integer[], $12::smallint[], $13::timestamptz[], $14::text[], $15::integer[], $16::text[], $17::text[],
-        $18::text[]
+        $18::text[], $19::text[]
     ) WITH ORDINALITY AS n (
         saga_id, definition_id, caller, request_id, request_hash, concurrency_key, input, epoch, last_seq,
-        state, deadline_at, failed_step, failure_code, failure_reason, failure_message, blocked_reason, place
+        state, deadline_at, failed_step, failure_code, failure_reason, failure_message, blocked_reason, tenant,
+        place
     )
     ORDER BY n.place
     ON CONFLICT DO NOTHING
@@ -72,9 +74,9 @@ moved AS (
         updated_at = CASE WHEN c.last_seq > s.last_seq THEN clock_timestamp() ELSE s.updated_at END,
         ended_at = CASE WHEN c.state IN (3, 5, 7) THEN clock_timestamp() END
     FROM fence CROSS JOIN unnest(
-        $19::uuid[], $20::bigint[], $21::integer[], $22::integer[], $23::boolean[], $24::timestamptz[],
-        $25::smallint[], $26::timestamptz[], $27::text[], $28::integer[], $29::text[], $30::text[], $31::text[],
-        $32::text[], $33::text[], $34::timestamptz[], $35::timestamptz[]
+        $20::uuid[], $21::bigint[], $22::integer[], $23::integer[], $24::boolean[], $25::timestamptz[],
+        $26::smallint[], $27::timestamptz[], $28::text[], $29::integer[], $30::text[], $31::text[], $32::text[],
+        $33::text[], $34::text[], $35::timestamptz[], $36::timestamptz[]
     ) AS c (
         saga_id, epoch, seq_before, last_seq, release, wake_at,
         state, deadline_at, failed_step, failure_code, failure_reason, failure_message, blocked_reason,
@@ -91,13 +93,13 @@ written AS MATERIALIZED (
 journal AS (
     INSERT INTO saga_event (saga_id, seq, kind, epoch, at, attributes)
     SELECT e.saga_id, e.seq, e.kind, e.epoch, e.at, e.attributes
-    FROM unnest($36::uuid[], $37::integer[], $38::smallint[], $39::bigint[], $40::timestamptz[], $41::bytea[])
+    FROM unnest($37::uuid[], $38::integer[], $39::smallint[], $40::bigint[], $41::timestamptz[], $42::bytea[])
         AS e (saga_id, seq, kind, epoch, at, attributes)
     WHERE (e.saga_id IN (SELECT saga_id FROM written)) IS TRUE
 ),
 consumed AS (
     UPDATE saga_request r SET consumed_seq = a.seq
-    FROM unnest($42::uuid[], $43::bigint[], $44::integer[]) AS a (saga_id, number, seq)
+    FROM unnest($43::uuid[], $44::bigint[], $45::integer[]) AS a (saga_id, number, seq)
     WHERE r.number = a.number AND r.saga_id = a.saga_id AND (r.consumed_seq IS NULL) IS TRUE
         AND (a.saga_id IN (SELECT saga_id FROM written)) IS TRUE
 )
@@ -116,9 +118,10 @@ FIND_REQUEST: Final = f"""
     WHERE s.caller = $1 AND s.request_id = $2
 """  # noqa: S608  (column names of this module's own)
 
-# saga_concurrency_live.
+# saga_tenant_concurrency_live.
 FIND_LIVE_KEY: Final = """
-    SELECT saga_id FROM saga WHERE concurrency_scope = $1 AND concurrency_key = $2 AND ended_at IS NULL
+    SELECT saga_id FROM saga
+    WHERE tenant = $1 AND concurrency_scope = $2 AND concurrency_key = $3 AND ended_at IS NULL
 """
 
 
@@ -185,8 +188,8 @@ class Journal(Connected):
             row = await connection.fetchrow(FIND_REQUEST, caller, request_id)
         return None if row is None else stored_saga(row)
 
-    async def find_live_key(self, definition: str, concurrency_key: str) -> UUID | None:
+    async def find_live_key(self, tenant: str, definition: str, concurrency_key: str) -> UUID | None:
         """See ``JournalStore.find_live_key``."""
         async with self._connections.pooled("looking up a concurrency key") as connection:
-            found: UUID | None = await connection.fetchval(FIND_LIVE_KEY, definition, concurrency_key)
+            found: UUID | None = await connection.fetchval(FIND_LIVE_KEY, tenant, definition, concurrency_key)
         return found

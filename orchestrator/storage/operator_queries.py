@@ -1,6 +1,6 @@
 """What operators look for among all sagas: lists and counts."""
 
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from orchestrator.core.state import SagaStatus
@@ -16,7 +16,8 @@ from orchestrator.operations.values import (
 from orchestrator.storage.attention import REASON, STEP
 from orchestrator.storage.connections import Connected, Pooled
 from orchestrator.storage.rows import SAGA_COLUMNS, stored_saga
-from orchestrator.storage.selecting import Conditions, Way, conditions, way_to
+from orchestrator.storage.selecting import Conditions, Way, conditions, first_id, way_to
+from orchestrator.storage.visibility import tenants_of, walk
 
 MAX_SCANNED: Final = 5000
 """Sagas that one look for a page of ended ones reads: some ten milliseconds. What is rarer takes another look."""
@@ -39,8 +40,8 @@ SELECT {columns}, {attention} AS attention
 FROM chosen JOIN saga s USING (saga_id) JOIN definition d USING (definition_id) ORDER BY s.saga_id DESC
 """
 
-# saga_pkey backwards, or saga_undone.
-NEWEST: Final = "(SELECT * FROM saga s WHERE {range} ORDER BY s.saga_id DESC LIMIT {scanned})"
+# saga_pkey backwards, or saga_undone; for tenants as ``walk`` says.
+NEWEST: Final = "(SELECT * FROM {walk} s WHERE {range} ORDER BY s.saga_id DESC LIMIT {scanned})"
 
 MANY: Final = """
 SELECT {columns}, {attention} AS attention
@@ -50,7 +51,7 @@ WHERE {conditions} ORDER BY s.saga_id DESC LIMIT {limit}
 
 # The index alone.
 EDGE: Final = """
-    SELECT s.saga_id FROM saga s WHERE {range} ORDER BY s.saga_id DESC OFFSET {scanned} - 1 LIMIT 1
+    SELECT s.saga_id FROM {walk} s WHERE {range} ORDER BY s.saga_id DESC OFFSET {scanned} - 1 LIMIT 1
 """
 
 COUNT: Final = """
@@ -100,17 +101,14 @@ class OperatorQueries(Connected):
     async def _search_many(
         self, where: Selection, policy: AttentionPolicy, limit: int, before: UUID | None
     ) -> FoundPage:
-        clause, kind = conditions(where, policy, before)
-        statement = MANY.format(
-            attention=kind,
-            conditions=clause.text,
-            columns=SAGA_COLUMNS,
-            source=NEWEST.format(range=_range(where, before, clause), scanned=clause.parameter(MAX_SCANNED)),
-            limit=clause.parameter(limit + 1),
-        )
         async with self._connections.pooled("searching sagas") as connection:
-            rows = await connection.fetch(statement, *clause.arguments)
-            edge = await _edge(connection, where, before, MAX_SCANNED) if len(rows) <= limit else None
+            if not where.visibility.is_total:
+                # The walk may end at a saga that is not theirs to know: it ends before the millisecond of that one.
+                edge = _moment(await _edge(connection, where, before, MAX_SCANNED))
+                rows = await connection.fetch(*_page(where, policy, limit, before, edge))
+            else:
+                rows = await connection.fetch(*_page(where, policy, limit, before, None))
+                edge = await _edge(connection, where, before, MAX_SCANNED) if len(rows) <= limit else None
         found = tuple(FoundSaga(stored_saga(row), AttentionKind(row["attention"])) for row in rows[:limit])
         return FoundPage(found, found[-1].stored.saga_id if len(rows) > limit else edge)
 
@@ -121,7 +119,7 @@ class OperatorQueries(Connected):
         source, bounded = "saga", way in {Way.ALL, Way.UNDONE}
         bound = MAX_UNDONE_COUNTED if way is Way.UNDONE else MAX_COUNTED
         if bounded:
-            source = NEWEST.format(range=_range(where, None, clause), scanned=clause.parameter(bound))
+            source = _newest(where, None, clause, bound)
         statement = COUNT.format(
             attention=kind,
             step=STEP,
@@ -158,18 +156,55 @@ def of_kinds(where: Selection, clause: Conditions) -> str:
     return f"attention = ANY ({clause.parameter([int(kind) for kind in where.attention])}::integer[])"
 
 
-def _range(where: Selection, before: UUID | None, clause: Conditions) -> str:
+def _page(
+    where: Selection, policy: AttentionPolicy, limit: int, before: UUID | None, downto: UUID | None
+) -> tuple[Any, ...]:
+    """Statement and arguments of a page of the newest, ``downto`` that saga or of a bounded number."""
+    clause, kind = conditions(where, policy, before)
+    scanned = MAX_SCANNED if downto is None else None
+    statement = MANY.format(
+        attention=kind,
+        columns=SAGA_COLUMNS,
+        source=_newest(where, before, clause, scanned, downto),
+        conditions=clause.text,
+        limit=clause.parameter(limit + 1),
+    )
+    return statement, *clause.arguments
+
+
+def _newest(
+    where: Selection, before: UUID | None, clause: Conditions, scanned: int | None, downto: UUID | None = None
+) -> str:
+    return NEWEST.format(
+        walk=_walk(where, clause), range=_range(where, before, clause, downto), scanned=clause.parameter(scanned)
+    )
+
+
+def _walk(where: Selection, clause: Conditions) -> str:
+    tenants = tenants_of(where.visibility)
+    return "saga" if tenants is None else walk(where.visibility, clause.parameter(tenants))
+
+
+def _moment(saga_id: UUID | None) -> UUID | None:
+    """The first id of the millisecond in which this one was drawn."""
+    return None if saga_id is None else first_id((saga_id.int >> 80) * 1000)
+
+
+def _range(where: Selection, before: UUID | None, clause: Conditions, downto: UUID | None = None) -> str:
     """What a walk over the newest passes."""
     bounds = Conditions(clause.arguments)
     if way_to(where) is Way.UNDONE:
         bounds.texts.append(f"s.state = {int(where.states[0])} AND s.state IN (5, 7)")
     bounds.add_range(where, before)
+    bounds.add("s.saga_id >= {}", downto)
     return bounds.text
 
 
 async def _edge(connection: Pooled, where: Selection, before: UUID | None, scanned: int) -> UUID | None:
     """The last saga of a walk over the newest, if there are more beyond it."""
     clause = Conditions()
-    text = EDGE.format(range=_range(where, before, clause), scanned=clause.parameter(scanned))
+    text = EDGE.format(
+        walk=_walk(where, clause), range=_range(where, before, clause), scanned=clause.parameter(scanned)
+    )
     edge: UUID | None = await connection.fetchval(text, *clause.arguments)
     return edge

@@ -6,9 +6,10 @@ from typing import Final
 from uuid import UUID
 
 from orchestrator.core.state import TERMINAL
-from orchestrator.engine.ports import SagaFilter, StoredEntry, StoredSaga
+from orchestrator.engine.ports import SagaFilter, StoredEntry, StoredSaga, Visibility
 from orchestrator.storage.connections import Connected
 from orchestrator.storage.rows import SAGA_COLUMNS, stored_entry, stored_saga
+from orchestrator.storage.visibility import tenants_of, visible, walk
 
 # saga_pkey.
 ROWS: Final = f"""
@@ -32,10 +33,11 @@ _SUITS: Final = """
 """
 """Planned for the values at hand, so a filter that is not set costs nothing."""
 
-# saga_pkey, backwards.
+# saga_pkey, backwards; for tenants as ``walk`` says.
 LIST: Final = f"""
-    SELECT {SAGA_COLUMNS} FROM saga s JOIN definition d USING (definition_id)
+    SELECT {SAGA_COLUMNS} FROM {{walk}} s JOIN definition d USING (definition_id)
     WHERE ($1::text IS NULL OR d.name = $1) AND ($2::integer IS NULL OR d.version = $2) AND {_SUITS}
+        AND {visible("$9", "$10")}
     ORDER BY s.saga_id DESC
     LIMIT $8
 """  # noqa: S608  (column names and conditions of this program's own)
@@ -47,6 +49,7 @@ LIST_LIVE: Final = f"""
     CROSS JOIN LATERAL (
         SELECT * FROM saga
         WHERE saga.definition_id = d.definition_id AND ended_at IS NULL AND {_SUITS}
+            AND {visible("$9", "$10", "saga")}
         ORDER BY saga_id DESC
         LIMIT $8
     ) s
@@ -54,6 +57,9 @@ LIST_LIVE: Final = f"""
     ORDER BY s.saga_id DESC
     LIMIT $8
 """  # noqa: S608  (column names and conditions of this program's own)
+
+# saga_pkey.
+VISIBLE: Final = f"SELECT saga_id FROM saga s WHERE saga_id = ANY ($1::uuid[]) AND {visible('$2', '$3')}"  # noqa: S608  (as above)
 
 # saga_event_pkey.
 ENTRIES: Final = """
@@ -80,7 +86,9 @@ class Queries(Connected):
         """See ``QueryStore.list_sagas``. ``created_from_us`` is included, ``created_to_us`` is not."""
         async with self._connections.pooled("listing sagas") as connection:
             rows = await connection.fetch(
-                LIST_LIVE if where.states and TERMINAL.isdisjoint(where.states) else LIST,
+                LIST_LIVE
+                if where.states and TERMINAL.isdisjoint(where.states)
+                else LIST.format(walk=walk(where.visibility, "$9")),
                 where.definition,
                 where.version,
                 [int(state) for state in where.states] or None,
@@ -89,8 +97,16 @@ class Queries(Connected):
                 where.created_to_us,
                 before,
                 limit,
+                tenants_of(where.visibility),
+                where.visibility.caller,
             )
         return [stored_saga(row) for row in rows]
+
+    async def visible(self, saga_ids: Sequence[UUID], visibility: Visibility) -> frozenset[UUID]:
+        """See ``QueryStore.visible``."""
+        async with self._connections.pooled("asking whose sagas these are") as connection:
+            rows = await connection.fetch(VISIBLE, saga_ids, tenants_of(visibility), visibility.caller)
+        return frozenset(row["saga_id"] for row in rows)
 
     async def list_entries(self, saga_id: UUID, *, after_seq: int, limit: int) -> Sequence[StoredEntry]:
         """See ``QueryStore.list_entries``."""

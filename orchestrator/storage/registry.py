@@ -8,8 +8,8 @@ import asyncpg
 from orchestrator.engine.ports import DefinitionChanged, MissingDefinition, SchemaUnknown
 from orchestrator.storage.connections import Connected
 
-KNOWN_REVISIONS: Final = frozenset({"0002", "0003"})
-"""Revisions of the ``orchestrator`` chain that this program runs on: its own head, and later ones that only expand."""
+KNOWN_REVISIONS: Final = frozenset({"0004", "0005"})
+"""Revisions of the ``orchestrator`` chain that this program runs on: what it needs, and what it can do without."""
 
 REVISIONS: Final = "SELECT version_num FROM alembic_version"
 

@@ -18,7 +18,7 @@ SAGA_COLUMNS: Final = """
     s.saga_id, d.name, d.version, d.digest, s.caller, s.request_id, s.request_hash, s.concurrency_key, s.input,
     s.owner, s.epoch, s.last_seq, s.state, s.deadline_at, s.failed_step, s.failure_code, s.failure_reason,
     s.failure_message, s.blocked_reason, s.waiting_step, s.waiting_reason, s.blocked_at, s.paused_at,
-    s.wake_at, s.created_at, s.updated_at, s.ended_at,
+    s.wake_at, s.created_at, s.updated_at, s.ended_at, s.tenant,
     EXISTS (
         SELECT FROM node n WHERE n.lease_expires_at > clock_timestamp() AND s.definition_id = ANY (n.definition_ids)
     ) AS definition_loaded
@@ -38,7 +38,7 @@ def batch_columns(batch: Batch) -> list[list[Any] | None]:
     items: list[NewSaga | Checkpoint] = [*batch.new, *batch.checkpoints]
     if len({item.saga_id for item in items}) != len(items):
         raise ValueError("a batch holds at most one item for each saga")
-    new = _columns(16, (_new_saga(saga) + _row_state(saga.row) for saga in batch.new))
+    new = _columns(17, (_new_saga(saga) + _row_state(saga.row) + (_tenant(saga),) for saga in batch.new))
     moved = _columns(17, (_position(c) + _row_state(c.row) + _hindrance(c.row) for c in batch.checkpoints))
     entries = _columns(
         6, ((i.saga_id, e.seq, e.kind, i.epoch, e.at_us, e.attributes) for i in items for e in i.entries)
@@ -66,6 +66,11 @@ def _new_saga(saga: NewSaga) -> tuple[Any, ...]:
         saga.epoch,
         _last_seq(saga.entries, 0),
     )
+
+
+def _tenant(saga: NewSaga) -> str | None:
+    """None for the tenant without a name: where there is no other, the whole column is left out."""
+    return _key(saga.tenant) or None
 
 
 def _position(checkpoint: Checkpoint) -> tuple[Any, ...]:
@@ -118,7 +123,7 @@ def _shown(text: str | None) -> str | None:
 def _key(text: str) -> str:
     """Text that identifies: refused rather than changed, before it can fail the whole batch."""
     if "\0" in text:
-        raise ValueError("a caller, request id or concurrency key holds a NUL character")
+        raise ValueError("a caller, tenant, request id or concurrency key holds a NUL character")
     return text
 
 
@@ -167,4 +172,5 @@ def stored_saga(record: Record, journal: tuple[StoredEntry, ...] = ()) -> Stored
         ended_us=record["ended_at"],
         journal=journal,
         definition_loaded=record["definition_loaded"],
+        tenant=record["tenant"],
     )

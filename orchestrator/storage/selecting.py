@@ -8,6 +8,7 @@ from uuid import UUID
 from orchestrator.core.state import TERMINAL, SagaStatus
 from orchestrator.operations.values import AttentionKind, AttentionPolicy, Selection
 from orchestrator.storage.attention import REASON, STEP, attention
+from orchestrator.storage.visibility import tenants_of
 
 UUID7_SLACK_US: Final = 15_000_000
 """A saga's id is drawn, by the node's estimate of the database's time, at most so long before the saga is stored."""
@@ -87,6 +88,8 @@ def conditions(where: Selection, policy: AttentionPolicy, before: UUID | None = 
     found = Conditions()
     kind = attention(found.parameter(policy.blocked_s), found.parameter(policy.silent_s))
     found.add_range(where, before)
+    found.add("s.tenant = ANY ({}::text[])", tenants_of(where.visibility))
+    found.add("s.caller = {}", where.visibility.caller)
     found.add("s.saga_id = ANY ({}::uuid[])", where.saga_ids or None)
     found.add("d.name = {}", where.definition)
     found.add("d.version = {}", where.version)

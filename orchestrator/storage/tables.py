@@ -80,6 +80,7 @@ SAGA: Final = Table(
     Column("paused_at", INSTANT),
     Column("waiting_step", Text),
     Column("waiting_reason", Text),
+    Column("tenant", Text, nullable=False, server_default=text("''")),
     ForeignKeyConstraint(
         ["definition_id", "concurrency_scope"],
         ["definition.definition_id", "definition.name"],
@@ -97,11 +98,13 @@ SAGA: Final = Table(
 )
 """One row a saga. States are those of ``SagaStatus``: 1 PENDING, 2 RUNNING, 3 COMPLETED, 4 COMPENSATING,
 5 COMPENSATED, 6 STUCK, 7 RESOLVED. ``wake_at`` is when an unowned saga is due for a claim; null: only a request
-wakes it. ``waiting_step`` is blocked, or waits after a failure, for ``waiting_reason``."""
+wakes it. ``waiting_step`` is blocked, or waits after a failure, for ``waiting_reason``. ``tenant`` is whose saga it is;
+empty where tenants have no names."""
 
 # The predicates name columns that change when a saga is claimed, released or ended, and at no checkpoint in between.
 Index(
-    "saga_concurrency_live",
+    "saga_tenant_concurrency_live",
+    SAGA.c.tenant,
     SAGA.c.concurrency_scope,
     SAGA.c.concurrency_key,
     unique=True,
@@ -119,6 +122,15 @@ Index(
     postgresql_using="brin",
     postgresql_with={"pages_per_range": 16, "autosummarize": "on"},
     postgresql_where=text("ended_at IS NOT NULL"),
+)
+# For the lists of tenants. Sagas without one are in neither.
+Index("saga_tenant", SAGA.c.tenant, SAGA.c.saga_id, postgresql_where=text("tenant <> ''"))
+Index(
+    "saga_tenant_undone",
+    SAGA.c.tenant,
+    SAGA.c.state,
+    SAGA.c.saga_id,
+    postgresql_where=text("tenant <> '' AND state IN (5, 7)"),
 )
 
 SAGA_EVENT: Final = Table(
@@ -207,12 +219,14 @@ OPERATOR_AUDIT: Final = Table(
     Column("target", Text),
     Column("refusal_reason", Text),
     Column("refusal_message", Text),
+    Column("tenant", Text, nullable=False, server_default=text("''")),
     CheckConstraint("outcome IS NULL OR outcome IN (2, 3)", name="operator_audit_outcome"),
     CheckConstraint("(outcome IS NULL) = (request_number IS NOT NULL)", name="operator_audit_decided"),
     CheckConstraint("(outcome IS NOT DISTINCT FROM 3) = (refusal_reason IS NOT NULL)", name="operator_audit_refusal"),
 )
 """Who asked for what, why, and what became of it; only appended to. Without an ``outcome`` the journal has it: the
-entry that consumed the request of that number."""
+entry that consumed the request of that number. ``tenant`` is that of the saga or, where an entry is of none, that of
+who asked."""
 Index(
     "operator_audit_saga",
     OPERATOR_AUDIT.c.saga_id,
@@ -226,6 +240,12 @@ Index(
     postgresql_where=text("bulk_id IS NOT NULL"),
 )
 Index("operator_audit_request", OPERATOR_AUDIT.c.caller, OPERATOR_AUDIT.c.request_id)
+Index(
+    "operator_audit_tenant",
+    OPERATOR_AUDIT.c.tenant,
+    OPERATOR_AUDIT.c.audit_id,
+    postgresql_where=text("tenant <> ''"),
+)
 
 BULK: Final = Table(
     "bulk",
@@ -245,13 +265,15 @@ BULK: Final = Table(
     Column("step", Text, nullable=False),
     Column("response_json", Text, nullable=False),
     Column("query", LargeBinary, nullable=False),
+    Column("tenants", ARRAY(Text)),
     CheckConstraint("state BETWEEN 1 AND 3", name="bulk_state"),
     CheckConstraint("(state = 1) = (ended_at IS NULL)", name="bulk_ended"),
     CheckConstraint("rate_per_s > 0", name="bulk_rate"),
     UniqueConstraint("caller", "request_id", name="bulk_caller_request_id_key"),
 )
 """One action on many sagas. States are those of ``saga.v1.BulkState``; ``query`` is the serialized ``SagaQuery``.
-``next_at`` is when the next members may be begun."""
+``next_at`` is when the next members may be begun. ``tenants`` are those that its members were chosen from, as far as
+whoever started it could see; null: all."""
 Index("bulk_running", BULK.c.bulk_id, postgresql_where=text("state = 1"))
 
 BULK_MEMBER: Final = Table(

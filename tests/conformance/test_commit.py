@@ -83,13 +83,13 @@ async def test_a_concurrency_key_is_held_by_one_live_saga_of_all_versions(world:
     newer, unrelated = (world.new(key="cart", definition_id=number) for number in ids.values())
     batch = Batch(new=(first, second, newer, unrelated))
     assert await world.store.commit(node, batch) == {first.saga_id, unrelated.saga_id}
-    assert await world.store.find_live_key("place-order", "cart") == first.saga_id
+    assert await world.store.find_live_key("", "place-order", "cart") == first.saga_id
     stuck = checkpoint(first, 2, SagaStatus.STUCK)
     assert await world.store.commit(node, Batch(checkpoints=(stuck,)))
     assert await world.store.commit(node, Batch(new=(world.new(key="cart"),))) == frozenset()
     ended = checkpoint(unrelated, 2, SagaStatus.COMPLETED)
     assert await world.store.commit(node, Batch(checkpoints=(ended,)))
-    assert await world.store.find_live_key("refund", "cart") is None
+    assert await world.store.find_live_key("", "refund", "cart") is None
     again = world.new(key="cart", definition_id=ids["refund", 1])
     assert await world.store.commit(node, Batch(new=(again,))) == {again.saga_id}
 

@@ -50,7 +50,7 @@ class Database(Ownership):
 
     def _insert(self, node_id: UUID, new: NewSaga) -> bool:
         request = (new.caller, new.request_id)
-        key = None if new.concurrency_key is None else (self.definitions[new.definition_id][0], new.concurrency_key)
+        key = self._key(new)
         if new.saga_id in self.sagas or request in self.by_request or (key is not None and key in self.by_key):
             return False
         now_us, status = self.now_us(), new.row.status
@@ -69,6 +69,7 @@ class Database(Ownership):
             now_us,
             now_us,
             ended_us=now_us if status in TERMINAL else None,
+            tenant=new.tenant,
         )
         self.sagas[new.saga_id] = self.by_request[request] = saga
         if key is not None and status not in TERMINAL:
@@ -91,8 +92,9 @@ class Database(Ownership):
         saga.last_seq = item.seq
         if status in TERMINAL:
             saga.ended_us = now_us
-            if saga.concurrency_key is not None:
-                self.by_key.pop((self.definitions[saga.definition_id][0], saga.concurrency_key), None)
+            key = self._key(saga)
+            if key is not None:
+                self.by_key.pop(key, None)
         if item.release or status in UNOWNED:
             self.place(saga, None, None if status in UNOWNED else item.wake_at_us)
         self.append(saga, item.epoch, item.entries, node_id)
@@ -104,13 +106,19 @@ class Database(Ownership):
                 del self.waiting[number]
         return True
 
+    def _key(self, saga: Saga | NewSaga) -> tuple[str, str, str] | None:
+        """Whose concurrency key it is, of which definition, and the key."""
+        if saga.concurrency_key is None:
+            return None
+        return saga.tenant, self.definitions[saga.definition_id][0], saga.concurrency_key
+
     def find_request(self, caller: str, request_id: str) -> Saga | None:
         """See ``JournalStore.find_request``."""
         return self.by_request.get((caller, request_id))
 
-    def find_live_key(self, definition: str, concurrency_key: str) -> UUID | None:
+    def find_live_key(self, tenant: str, definition: str, concurrency_key: str) -> UUID | None:
         """See ``JournalStore.find_live_key``."""
-        saga = self.by_key.get((definition, concurrency_key))
+        saga = self.by_key.get((tenant, definition, concurrency_key))
         return None if saga is None else saga.saga_id
 
     # ---- requests ----
@@ -192,7 +200,7 @@ def _check(batch: Batch) -> None:
         if [entry.seq for entry in item.entries] != list(range(before + 1, before + 1 + len(item.entries))):
             raise ValueError("an entry does not follow the one before it")
         if isinstance(item, NewSaga):
-            if "\0" in f"{item.caller}{item.request_id}{item.concurrency_key}":
-                raise ValueError("a caller, request id or concurrency key holds a NUL character")
+            if "\0" in f"{item.caller}{item.tenant}{item.request_id}{item.concurrency_key}":
+                raise ValueError("a caller, tenant, request id or concurrency key holds a NUL character")
         elif sum(entry.kind == REQUEST_CONSUMED for entry in item.entries) != len(item.consumed_requests):
             raise ValueError(f"saga {item.saga_id}: each consumed request needs one REQUEST_CONSUMED entry")

@@ -17,6 +17,7 @@ from orchestrator.engine.ports import (
     Sight,
     StoredEntry,
     StoredSaga,
+    Visibility,
 )
 from orchestrator.operations.values import SagaAction
 from tests.simulation.database import Database
@@ -90,9 +91,11 @@ class SimulatedStore:
 
         return await self._link.ask("find_request", find)
 
-    async def find_live_key(self, definition: str, concurrency_key: str) -> UUID | None:
+    async def find_live_key(self, tenant: str, definition: str, concurrency_key: str) -> UUID | None:
         """See ``JournalStore.find_live_key``."""
-        return await self._link.ask("find_key", lambda: self._database.find_live_key(definition, concurrency_key))
+        return await self._link.ask(
+            "find_key", lambda: self._database.find_live_key(tenant, definition, concurrency_key)
+        )
 
     # ---- leases ----
 
@@ -210,6 +213,7 @@ class SimulatedStore:
                 and (where.created_from_us is None or saga.created_us >= where.created_from_us)
                 and (where.created_to_us is None or saga.created_us < where.created_to_us)
                 and (before is None or saga.saga_id < before)
+                and _is_visible(saga, where.visibility)
             )
 
         def find() -> list[StoredSaga]:
@@ -217,6 +221,14 @@ class SimulatedStore:
             return [stored for stored in map(self._stored, newest) if matches(stored)][:limit]
 
         return await self._link.ask("list", find)
+
+    async def visible(self, saga_ids: Sequence[UUID], visibility: Visibility) -> frozenset[UUID]:
+        """See ``QueryStore.visible``."""
+        sagas = self._database.sagas
+        return await self._link.ask(
+            "visible",
+            lambda: frozenset(each for each in saga_ids if each in sagas and _is_visible(sagas[each], visibility)),
+        )
 
     async def list_entries(self, saga_id: UUID, *, after_seq: int, limit: int) -> Sequence[StoredEntry]:
         """See ``QueryStore.list_entries``."""
@@ -256,7 +268,14 @@ class SimulatedStore:
             saga.ended_us,
             tuple(saga.journal) if journal else (),
             self._database.is_loaded(saga.definition_id),
+            saga.tenant,
         )
+
+
+def _is_visible(saga: Saga | StoredSaga, visibility: Visibility) -> bool:
+    """As ``orchestrator/storage/visibility.py`` says it in SQL."""
+    of_tenant = visibility.tenants is None or saga.tenant in visibility.tenants
+    return of_tenant and (visibility.caller is None or saga.caller == visibility.caller)
 
 
 def _storable(batch: Batch) -> Batch:

@@ -33,6 +33,7 @@ class Saga:
     ended_us: int | None = None
     wake_at_us: int | None = None
     stale_claims: int = 0
+    tenant: str = ""
     journal: list[StoredEntry] = field(default_factory=list)
     writers: list[tuple[int, UUID]] = field(default_factory=list)
     """When each entry was written, and by which node. No column: for the checker."""
@@ -79,7 +80,7 @@ class Tables:
         self.waiting: dict[int, Request] = {}
         self.notify = notify
         self.by_request: dict[tuple[str, str], Saga] = {}
-        self.by_key: dict[tuple[str, str], Saga] = {}
+        self.by_key: dict[tuple[str, str, str], Saga] = {}
         self.owners: dict[UUID, dict[UUID, Saga]] = {}
         self.due: dict[UUID, Saga] = {}
         self.numbers = 0

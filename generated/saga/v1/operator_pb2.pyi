@@ -225,6 +225,7 @@ class SagaQuery(_message.Message):
     PAUSED_FIELD_NUMBER: _builtins.int
     LIVE_FIELD_NUMBER: _builtins.int
     SAGA_IDS_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     definition: _builtins.str
     """Name of the definition."""
     version: _builtins.int
@@ -247,6 +248,8 @@ class SagaQuery(_message.Message):
     """Paused ones, or those that are not; both if unset."""
     live: _builtins.bool
     """Only live sagas: neither COMPLETED, COMPENSATED nor RESOLVED."""
+    tenant: _builtins.str
+    """Only this tenant's; set and empty is the tenant without a name."""
     @_builtins.property
     def states(self) -> _containers.RepeatedScalarFieldContainer[_saga_pb2.SagaState.ValueType]:
         """Any of these states."""
@@ -290,14 +293,20 @@ class SagaQuery(_message.Message):
         paused: _builtins.bool | None = ...,
         live: _builtins.bool = ...,
         saga_ids: _abc.Iterable[_builtins.str] | None = ...,
+        tenant: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_paused", b"_paused", "create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "min_age", b"min_age", "paused", b"paused"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_paused", b"_paused", "_tenant", b"_tenant", "create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "min_age", b"min_age", "paused", b"paused", "tenant", b"tenant"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_paused", b"_paused", "attention", b"attention", "caller", b"caller", "concurrency_key", b"concurrency_key", "create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "definition", b"definition", "live", b"live", "min_age", b"min_age", "participant", b"participant", "paused", b"paused", "reason", b"reason", "request_id", b"request_id", "saga_ids", b"saga_ids", "states", b"states", "step", b"step", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_paused", b"_paused", "_tenant", b"_tenant", "attention", b"attention", "caller", b"caller", "concurrency_key", b"concurrency_key", "create_time_from", b"create_time_from", "create_time_to", b"create_time_to", "definition", b"definition", "live", b"live", "min_age", b"min_age", "participant", b"participant", "paused", b"paused", "reason", b"reason", "request_id", b"request_id", "saga_ids", b"saga_ids", "states", b"states", "step", b"step", "tenant", b"tenant", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__paused: _TypeAlias = _typing.Literal["paused"]  # noqa: Y015
     _WhichOneofArgType__paused: _TypeAlias = _typing.Literal["_paused", b"_paused"]  # noqa: Y015
+    _WhichOneofReturnType__tenant: _TypeAlias = _typing.Literal["tenant"]  # noqa: Y015
+    _WhichOneofArgType__tenant: _TypeAlias = _typing.Literal["_tenant", b"_tenant"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__paused) -> _WhichOneofReturnType__paused | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tenant) -> _WhichOneofReturnType__tenant | None: ...
 
 Global___SagaQuery: _TypeAlias = SagaQuery  # noqa: Y015
 
@@ -830,6 +839,7 @@ class AuditEntry(_message.Message):
     DECIDED_SEQ_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     MEMBERS_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     audit_id: _builtins.int
     """Number, rising with time."""
     caller: _builtins.str
@@ -856,6 +866,8 @@ class AuditEntry(_message.Message):
     """The caller's id of the request."""
     members: _builtins.int
     """For the entry of a bulk: how many sagas it has."""
+    tenant: _builtins.str
+    """Whose saga it concerns; where it concerns none, the tenant of who asked."""
     @_builtins.property
     def audit_time(self) -> _timestamp_pb2.Timestamp:
         """When it was asked for."""
@@ -882,10 +894,11 @@ class AuditEntry(_message.Message):
         decided_seq: _builtins.int = ...,
         request_id: _builtins.str = ...,
         members: _builtins.int = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audit_time", b"audit_time", "refusal", b"refusal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "audit_id", b"audit_id", "audit_time", b"audit_time", "bulk_id", b"bulk_id", "caller", b"caller", "decided_seq", b"decided_seq", "expected_version", b"expected_version", "members", b"members", "outcome", b"outcome", "reason", b"reason", "refusal", b"refusal", "request_id", b"request_id", "saga_id", b"saga_id", "step", b"step", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "audit_id", b"audit_id", "audit_time", b"audit_time", "bulk_id", b"bulk_id", "caller", b"caller", "decided_seq", b"decided_seq", "expected_version", b"expected_version", "members", b"members", "outcome", b"outcome", "reason", b"reason", "refusal", b"refusal", "request_id", b"request_id", "saga_id", b"saga_id", "step", b"step", "target", b"target", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -304,6 +304,7 @@ class Saga(_message.Message):
     BLOCK_TIME_FIELD_NUMBER: _builtins.int
     WAITING_STEP_FIELD_NUMBER: _builtins.int
     WAITING_REASON_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
     saga_id: _builtins.str
     """UUIDv7."""
     definition: _builtins.str
@@ -336,6 +337,8 @@ class Saga(_message.Message):
     """The step that is blocked, or whose last call failed and is tried again; empty if there is none."""
     waiting_reason: _builtins.str
     """The reason of that step's failure."""
+    tenant: _builtins.str
+    """Whose it is; empty where tenants have no names."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was stored."""
@@ -395,10 +398,11 @@ class Saga(_message.Message):
         block_time: _timestamp_pb2.Timestamp | None = ...,
         waiting_step: _builtins.str = ...,
         waiting_reason: _builtins.str = ...,
+        tenant: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["block_time", b"block_time", "create_time", b"create_time", "deadline_time", b"deadline_time", "end_time", b"end_time", "failure", b"failure", "pause_time", b"pause_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_time", b"block_time", "blocked_reason", b"blocked_reason", "caller", b"caller", "concurrency_key", b"concurrency_key", "create_time", b"create_time", "deadline_time", b"deadline_time", "definition", b"definition", "digest", b"digest", "end_time", b"end_time", "epoch", b"epoch", "failed_step", b"failed_step", "failure", b"failure", "last_seq", b"last_seq", "owner_node_id", b"owner_node_id", "pause_time", b"pause_time", "request_id", b"request_id", "result", b"result", "saga_id", b"saga_id", "state", b"state", "steps", b"steps", "update_time", b"update_time", "version", b"version", "waiting_reason", b"waiting_reason", "waiting_step", b"waiting_step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_time", b"block_time", "blocked_reason", b"blocked_reason", "caller", b"caller", "concurrency_key", b"concurrency_key", "create_time", b"create_time", "deadline_time", b"deadline_time", "definition", b"definition", "digest", b"digest", "end_time", b"end_time", "epoch", b"epoch", "failed_step", b"failed_step", "failure", b"failure", "last_seq", b"last_seq", "owner_node_id", b"owner_node_id", "pause_time", b"pause_time", "request_id", b"request_id", "result", b"result", "saga_id", b"saga_id", "state", b"state", "steps", b"steps", "tenant", b"tenant", "update_time", b"update_time", "version", b"version", "waiting_reason", b"waiting_reason", "waiting_step", b"waiting_step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,7 +24,7 @@ from orchestrator.definitions.model import Definition
 from orchestrator.definitions.registry import Registry, load_sagas
 from orchestrator.definitions.shipped import SAGAS
 from orchestrator.engine.api import SagaView, Standing
-from orchestrator.engine.ports import RowState, SagaFilter, Started, StoredEntry, StoredSaga
+from orchestrator.engine.ports import RowState, SagaFilter, Started, StoredEntry, StoredSaga, Visibility
 from orchestrator.engine.tracing import TraceContext
 from orchestrator.rpc.server import RpcServer
 from orchestrator.rpc.settings import RpcSettings
@@ -93,6 +93,7 @@ class StartCall:
     saga_input: Message
     caller: str
     request_id: str
+    tenant: str
 
 
 class FakeEngine:
@@ -130,10 +131,11 @@ class FakeEngine:
         saga_input: Message,
         *,
         caller: str,
+        tenant: str = "",
         request_id: str,
         trace: TraceContext | None = None,
     ) -> Started:
-        self.starts.append(StartCall(definition, saga_input, caller, request_id))
+        self.starts.append(StartCall(definition, saga_input, caller, request_id, tenant))
         return _answer(self.started)
 
     async def wait(self, saga_id: UUID, timeout_s: float) -> Standing | None:
@@ -193,6 +195,9 @@ class FakeQueries:
             raise self.failure
         newest_first = sorted(self.sagas, key=lambda saga: saga.saga_id, reverse=True)
         return [saga for saga in newest_first if before is None or saga.saga_id < before][:limit]
+
+    async def visible(self, saga_ids: Sequence[UUID], visibility: Visibility) -> frozenset[UUID]:
+        return frozenset(saga_ids)
 
     async def list_entries(self, saga_id: UUID, *, after_seq: int, limit: int) -> Sequence[StoredEntry]:
         if self.failure is not None:

@@ -67,13 +67,19 @@ class World:
         return node_id
 
     def new(
-        self, request_id: str | None = None, *, key: str | None = None, definition_id: int | None = None
+        self,
+        request_id: str | None = None,
+        *,
+        key: str | None = None,
+        definition_id: int | None = None,
+        tenant: str = "",
+        caller: str = "local",
     ) -> NewSaga:
         saga_id = next_saga_id()
         return NewSaga(
             saga_id,
             self.definition_id if definition_id is None else definition_id,
-            "local",
+            caller,
             request_id or str(saga_id),
             b"h" * 32,
             key,
@@ -81,6 +87,7 @@ class World:
             1,
             row(),
             (entry(1, 1),),
+            tenant,
         )
 
     async def start(self, node_id: UUID, count: int = 1, *, key: str | None = None) -> list[NewSaga]:
