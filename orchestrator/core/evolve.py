@@ -2,32 +2,28 @@
 
 from collections.abc import Callable
 from dataclasses import fields, make_dataclass
-from operator import attrgetter
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from orchestrator.core.state import SagaState, StepState
 
-StateT = TypeVar("StateT", SagaState, StepState)
 
+def _evolver(state: type) -> Callable[..., Any]:
+    """What copies states of one kind: one function with all its fields written out, as dataclasses make their own.
 
-def _draft(state: type) -> tuple[Callable[..., Any], Callable[[Any], tuple[Any, ...]]]:
-    """A class of the same slots that may still be written, and what reads them all."""
-    names = [field.name for field in fields(state)]
-    return make_dataclass(f"{state.__name__}Draft", names, slots=True, eq=False, repr=False), attrgetter(*names)
-
-
-_DRAFTS: Final = {state: _draft(state) for state in (SagaState, StepState)}
-
-
-def evolve(old: StateT, **changes: Any) -> StateT:
-    """A copy with other values in the named fields. Raises ``AttributeError`` for a name that is no field.
-
-    The copy is a draft until it is complete, and then becomes a state, which is frozen: their slots are the same.
+    The copy is a draft until it is complete, of a class of the same slots that may still be written. Then it becomes a
+    state, which is frozen.
     """
-    kind = type(old)
-    draft, read = _DRAFTS[kind]
-    new = draft(*read(old))
-    for name, value in changes.items():
-        setattr(new, name, value)
-    new.__class__ = kind
-    return new  # type: ignore[no-any-return]  # it is one now
+    names = [field.name for field in fields(state)]
+    draft = make_dataclass(f"{state.__name__}Draft", names, slots=True, eq=False, repr=False)
+    lines = [f"new.{name} = old.{name} if {name} is KEPT else {name}" for name in names]
+    source = f"def evolver(old, *, {', '.join(f'{name}=KEPT' for name in names)}):\n new = make(Draft)\n "
+    source += "\n ".join([*lines, "new.__class__ = State", "return new"])
+    made: dict[str, Any] = {"KEPT": object(), "Draft": draft, "State": state, "make": object.__new__}
+    exec(source, made)  # noqa: S102  (names of fields are all that varies)
+    return made["evolver"]  # type: ignore[no-any-return]  # it is the function of this name
+
+
+evolve_saga: Final[Callable[..., SagaState]] = _evolver(SagaState)
+"""A copy of a saga with other values in the named fields. Raises ``TypeError`` for a name that is no field."""
+evolve_step: Final[Callable[..., StepState]] = _evolver(StepState)
+"""The same of a step."""

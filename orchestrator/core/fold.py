@@ -8,7 +8,7 @@ from orchestrator.core import events as ev
 from orchestrator.core import fold_by_hand as by_hand
 from orchestrator.core.definition import SagaSpec, StepKind
 from orchestrator.core.events import Event, Phase
-from orchestrator.core.evolve import evolve
+from orchestrator.core.evolve import evolve_saga, evolve_step
 from orchestrator.core.fold_steps import ended, open_steps, set_step, turned
 from orchestrator.core.graph import ancestors, can_be_cut_short, is_settled_on_resolution
 from orchestrator.core.state import INCARNATION_SHIFT, UNTOUCHED, SagaState, SagaStatus, StepState, StepStatus
@@ -25,15 +25,15 @@ def fold(spec: SagaSpec, state: SagaState, event: Event, *, at_us: int, epoch: i
     moved = _FOLDS[kind](spec, state, event, at_us, epoch)
     seq = state.seq + 1
     if kind is ev.SagaClaimed:
-        return evolve(moved, seq=seq, epoch=epoch)
+        return evolve_saga(moved, seq=seq, epoch=epoch)
     refused = isinstance(event, ev.RequestConsumed) and event.refusal is not None
-    return evolve(moved, seq=seq, moved_seq=state.moved_seq if refused else seq, epoch=epoch, stale_claims=0)
+    return evolve_saga(moved, seq=seq, moved_seq=state.moved_seq if refused else seq, epoch=epoch, stale_claims=0)
 
 
 def _saga_started(spec: SagaSpec, state: SagaState, event: ev.SagaStarted, at_us: int, _epoch: int) -> SagaState:
     steps = list(state.steps)
     open_steps(spec, steps, tuple(range(len(steps))), at_us)
-    return evolve(state, status=SagaStatus.RUNNING, steps=tuple(steps), deadline_us=event.deadline_us)
+    return evolve_saga(state, status=SagaStatus.RUNNING, steps=tuple(steps), deadline_us=event.deadline_us)
 
 
 def _saga_claimed(spec: SagaSpec, state: SagaState, event: ev.SagaClaimed, at_us: int, epoch: int) -> SagaState:
@@ -44,18 +44,18 @@ def _saga_claimed(spec: SagaSpec, state: SagaState, event: ev.SagaClaimed, at_us
         # An attempt that the dead node had under way has an unknown end. A barrier will tell; without one nobody can.
         cut_off = step.status is StepStatus.RUNNING and not can_be_cut_short(spec.steps[index])
         budget_from_us = at_us if step.blocked is None else step.budget_from_us
-        steps[index] = evolve(
+        steps[index] = evolve_step(
             step, in_flight=None, timer_us=None, budget_from_us=budget_from_us, had_unknown=step.had_unknown or cut_off
         )
     forward = status is SagaStatus.RUNNING or (status is SagaStatus.STUCK and state.stuck_from is SagaStatus.RUNNING)
     unsure = state.unsure or (lossy and forward)
     if lossy and state.by_hand.is_resolving:
-        _doubt_settling(spec, evolve(state, unsure=unsure), steps)
+        _doubt_settling(spec, evolve_saga(state, unsure=unsure), steps)
     elif lossy and forward:
         _doubt_successes(spec, steps, at_us)
         if state.by_hand.skips:
-            state = evolve(state, by_hand=replace(state.by_hand, skips=()))
-    return evolve(
+            state = evolve_saga(state, by_hand=replace(state.by_hand, skips=()))
+    return evolve_saga(
         state,
         status=status,
         steps=tuple(steps),
@@ -68,7 +68,7 @@ def _doubt_settling(spec: SagaSpec, state: SagaState, steps: list[StepState]) ->
     """After a lossy failover a resolution settles everything: it may have run, or be settled no more."""
     for index, step in enumerate(steps):
         if is_settled_on_resolution(spec, state, index):
-            steps[index] = evolve(step, status=StepStatus.UNKNOWN)
+            steps[index] = evolve_step(step, status=StepStatus.UNKNOWN)
 
 
 def _doubt_successes(spec: SagaSpec, steps: list[StepState], at_us: int) -> None:
@@ -76,14 +76,14 @@ def _doubt_successes(spec: SagaSpec, steps: list[StepState], at_us: int) -> None
     for index, step in enumerate(steps):
         if step.status in {StepStatus.PENDING, StepStatus.SUCCEEDED, StepStatus.RUNNING, StepStatus.UNKNOWN}:
             doubtful = not can_be_cut_short(spec.steps[index])
-            steps[index] = evolve(
+            steps[index] = evolve_step(
                 step, status=StepStatus.PENDING, response=None, counted_attempts=0, had_unknown=doubtful
             )
     open_steps(spec, steps, tuple(range(len(steps))), at_us)
 
 
 def _step_intended(_spec: SagaSpec, state: SagaState, event: ev.StepIntended, at_us: int, _epoch: int) -> SagaState:
-    step = evolve(state.steps[event.step], status=StepStatus.RUNNING, budget_from_us=at_us)
+    step = evolve_step(state.steps[event.step], status=StepStatus.RUNNING, budget_from_us=at_us)
     return set_step(state, event.step, step)
 
 
@@ -91,7 +91,7 @@ def _attempt_failed(_spec: SagaSpec, state: SagaState, event: ev.AttemptFailed, 
     step = state.steps[event.step]
     if step.blocked is not None:
         # The time budget starts anew once a block ends: waiting for an operator is not the participant's failure.
-        step = evolve(step, budget_from_us=at_us)
+        step = evolve_step(step, budget_from_us=at_us)
     counted = step.counted_attempts + event.counted
     changes: dict[str, Any] = {"failure": event.failure, "counted_attempts": counted}
     if event.phase is Phase.COMPENSATION:
@@ -126,7 +126,7 @@ def _step_succeeded(spec: SagaSpec, state: SagaState, event: ev.StepSucceeded, a
         open_steps(spec, steps, spec.steps[event.step].successors, at_us)
     if state.by_hand.skips:
         state = by_hand.without_skip(state, event.step)
-    return evolve(state, steps=tuple(steps))
+    return evolve_saga(state, steps=tuple(steps))
 
 
 def _step_rejected(_spec: SagaSpec, state: SagaState, event: ev.StepRejected, _at_us: int, _epoch: int) -> SagaState:
@@ -155,7 +155,7 @@ def _compensation_started(
     spec: SagaSpec, state: SagaState, event: ev.CompensationStarted, at_us: int, _epoch: int
 ) -> SagaState:
     steps = tuple(turned(spec, state, index, at_us) for index in range(len(state.steps)))
-    return evolve(
+    return evolve_saga(
         state,
         status=SagaStatus.COMPENSATING,
         steps=steps,
@@ -177,20 +177,20 @@ def _step_compensated(spec: SagaSpec, state: SagaState, event: ev.StepCompensate
     steps = [*state.steps[: event.step], step, *state.steps[event.step + 1 :]]
     for before in ancestors(spec, event.step):
         if steps[before].status is StepStatus.COMPENSATING:
-            steps[before] = evolve(steps[before], budget_from_us=at_us)  # its turn may have come
-    return evolve(state, steps=tuple(steps))
+            steps[before] = evolve_step(steps[before], budget_from_us=at_us)  # its turn may have come
+    return evolve_saga(state, steps=tuple(steps))
 
 
 def _saga_completed(_spec: SagaSpec, state: SagaState, _event: ev.SagaCompleted, _at_us: int, _: int) -> SagaState:
-    return evolve(state, status=SagaStatus.COMPLETED)
+    return evolve_saga(state, status=SagaStatus.COMPLETED)
 
 
 def _saga_compensated(_spec: SagaSpec, state: SagaState, _event: ev.SagaCompensated, _at: int, _: int) -> SagaState:
-    return evolve(state, status=SagaStatus.COMPENSATED)
+    return evolve_saga(state, status=SagaStatus.COMPENSATED)
 
 
 def _saga_stuck(_spec: SagaSpec, state: SagaState, event: ev.SagaStuck, _at_us: int, _epoch: int) -> SagaState:
-    steps = [evolve(step, timer_us=None) for step in state.steps]
+    steps = [evolve_step(step, timer_us=None) for step in state.steps]
     if event.step is not None:
         changes: dict[str, Any] = {"status": StepStatus.STUCK, "failure": event.failure}
         if event.attempt:  # the journals of older programs do not tell
@@ -200,7 +200,7 @@ def _saga_stuck(_spec: SagaSpec, state: SagaState, event: ev.SagaStuck, _at_us: 
     cause = (state.failed_step, state.failure) if backward else None
     # A pause and a skip are over; a resolution is not: it has given up where each step was going.
     hand = replace(state.by_hand, paused_us=0, skips=(), cause=cause)
-    return evolve(
+    return evolve_saga(
         state,
         status=SagaStatus.STUCK,
         steps=tuple(steps),
@@ -213,7 +213,7 @@ def _saga_stuck(_spec: SagaSpec, state: SagaState, event: ev.SagaStuck, _at_us: 
 
 
 def _deadline_passed(_spec: SagaSpec, state: SagaState, _event: ev.DeadlinePassed, _at_us: int, _: int) -> SagaState:
-    return evolve(state, deadline_noted=True)
+    return evolve_saga(state, deadline_noted=True)
 
 
 def _request_consumed(_spec: SagaSpec, state: SagaState, _event: ev.RequestConsumed, _at: int, _: int) -> SagaState:

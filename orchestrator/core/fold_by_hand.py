@@ -6,7 +6,7 @@ from typing import Final
 from orchestrator.core import events as ev
 from orchestrator.core.definition import SagaSpec
 from orchestrator.core.events import Phase
-from orchestrator.core.evolve import evolve
+from orchestrator.core.evolve import evolve_saga, evolve_step
 from orchestrator.core.fold_steps import ended, open_steps, set_step
 from orchestrator.core.graph import is_open, is_settled_on_resolution
 from orchestrator.core.state import SagaState, SagaStatus, StepState, StepStatus
@@ -28,7 +28,7 @@ def unstuck(state: SagaState, at_us: int) -> SagaState:
         return state
     assert state.stuck_from is not None, "a saga gets stuck on its way"
     failed_step, failure = state.by_hand.cause or (None, None)
-    return evolve(
+    return evolve_saga(
         state,
         status=state.stuck_from,
         stuck_from=None,
@@ -47,12 +47,12 @@ def _again(step: StepState, status: StepStatus, at_us: int) -> StepState:
 
 def saga_paused(_spec: SagaSpec, state: SagaState, _event: ev.SagaPaused, at_us: int, _epoch: int) -> SagaState:
     """Timers are set anew once it goes on."""
-    steps = tuple(evolve(step, timer_us=None) for step in state.steps)
-    return evolve(state, steps=steps, by_hand=replace(state.by_hand, paused_us=at_us))
+    steps = tuple(evolve_step(step, timer_us=None) for step in state.steps)
+    return evolve_saga(state, steps=steps, by_hand=replace(state.by_hand, paused_us=at_us))
 
 
 def saga_unpaused(_spec: SagaSpec, state: SagaState, _event: ev.SagaUnpaused, _at_us: int, _epoch: int) -> SagaState:
-    return evolve(state, by_hand=replace(state.by_hand, paused_us=0))
+    return evolve_saga(state, by_hand=replace(state.by_hand, paused_us=0))
 
 
 def step_retried(spec: SagaSpec, state: SagaState, event: ev.StepRetried, at_us: int, _epoch: int) -> SagaState:
@@ -69,7 +69,7 @@ def skip_begun(_spec: SagaSpec, state: SagaState, event: ev.SkipBegun, at_us: in
     state = unstuck(state, at_us)
     if state.status is SagaStatus.RUNNING:
         skips = (*(skip for skip in state.by_hand.skips if skip[0] != event.step), (event.step, event.response))
-        state = evolve(state, by_hand=replace(state.by_hand, skips=skips))
+        state = evolve_saga(state, by_hand=replace(state.by_hand, skips=skips))
     return set_step(state, event.step, _again(state.steps[event.step], StepStatus.UNKNOWN, at_us))
 
 
@@ -77,10 +77,10 @@ def step_skipped(spec: SagaSpec, state: SagaState, event: ev.StepSkipped, at_us:
     step = ended(state.steps[event.step], status=StepStatus.SKIPPED)
     if state.status is SagaStatus.COMPENSATING:
         return set_step(state, event.step, step, by_hand=replace(state.by_hand, leaves_effects=True))
-    step = evolve(step, response=dict(state.by_hand.skips)[event.step], failure=None)
+    step = evolve_step(step, response=dict(state.by_hand.skips)[event.step], failure=None)
     steps = [*state.steps[: event.step], step, *state.steps[event.step + 1 :]]
     open_steps(spec, steps, spec.steps[event.step].successors, at_us)
-    return evolve(state, steps=tuple(steps), by_hand=without_skip(state, event.step).by_hand)
+    return evolve_saga(state, steps=tuple(steps), by_hand=without_skip(state, event.step).by_hand)
 
 
 def without_skip(state: SagaState, index: int) -> SagaState:
@@ -88,7 +88,7 @@ def without_skip(state: SagaState, index: int) -> SagaState:
     if not state.by_hand.skips:
         return state
     skips = tuple(skip for skip in state.by_hand.skips if skip[0] != index)
-    return evolve(state, by_hand=replace(state.by_hand, skips=skips))
+    return evolve_saga(state, by_hand=replace(state.by_hand, skips=skips))
 
 
 def resolution_begun(
@@ -102,16 +102,18 @@ def resolution_begun(
     )
     moving = unstuck(state, at_us)
     by_hand = replace(moving.by_hand, is_resolving=True, skips=())
-    return evolve(moving, steps=steps, failed_step=failed_step, failure=failure, deadline_noted=True, by_hand=by_hand)
+    return evolve_saga(
+        moving, steps=steps, failed_step=failed_step, failure=failure, deadline_noted=True, by_hand=by_hand
+    )
 
 
 def step_settled(_spec: SagaSpec, state: SagaState, event: ev.StepSettled, _at_us: int, _epoch: int) -> SagaState:
     step = ended(state.steps[event.step])
     if event.done:
-        return set_step(state, event.step, evolve(step, status=StepStatus.SUCCEEDED, response=event.response))
+        return set_step(state, event.step, evolve_step(step, status=StepStatus.SUCCEEDED, response=event.response))
     status = StepStatus.COMPENSATED if event.undone else StepStatus.SKIPPED
-    return set_step(state, event.step, evolve(step, status=status))
+    return set_step(state, event.step, evolve_step(step, status=status))
 
 
 def saga_resolved(_spec: SagaSpec, state: SagaState, _event: ev.SagaResolved, _at_us: int, _epoch: int) -> SagaState:
-    return evolve(state, status=SagaStatus.RESOLVED)
+    return evolve_saga(state, status=SagaStatus.RESOLVED)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from orchestrator.core.definition import SagaSpec, StepKind
-from orchestrator.core.evolve import evolve
+from orchestrator.core.evolve import evolve_saga, evolve_step
 from orchestrator.core.graph import DONE, can_be_cut_short, needs_intent
 from orchestrator.core.state import SagaState, StepState, StepStatus
 
@@ -11,13 +11,13 @@ from orchestrator.core.state import SagaState, StepState, StepStatus
 def set_step(state: SagaState, index: int, step: StepState, **saga: Any) -> SagaState:
     """The state with another step in place, and other values in the named fields of the saga."""
     steps = (*state.steps[:index], step, *state.steps[index + 1 :])
-    return evolve(state, steps=steps, **saga)
+    return evolve_saga(state, steps=steps, **saga)
 
 
 def ended(step: StepState, **changes: Any) -> StepState:
     """The step after an attempt ended: nothing in flight, no timer, nothing blocked, unless ``changes`` says so."""
     changes = {"next_attempt_us": 0, "blocked": None, **changes}
-    return evolve(step, in_flight=None, timer_us=None, **changes)
+    return evolve_step(step, in_flight=None, timer_us=None, **changes)
 
 
 def open_steps(spec: SagaSpec, steps: list[StepState], candidates: tuple[int, ...], at_us: int) -> None:
@@ -27,7 +27,7 @@ def open_steps(spec: SagaSpec, steps: list[StepState], candidates: tuple[int, ..
         if steps[index].status is not StepStatus.PENDING or needs_intent(step):
             continue
         if all(steps[before].status in DONE for before in step.predecessors):
-            steps[index] = evolve(steps[index], status=StepStatus.RUNNING, budget_from_us=at_us)
+            steps[index] = evolve_step(steps[index], status=StepStatus.RUNNING, budget_from_us=at_us)
 
 
 def turned(spec: SagaSpec, state: SagaState, index: int, at_us: int) -> StepState:
@@ -43,13 +43,13 @@ def turned(spec: SagaSpec, state: SagaState, index: int, at_us: int) -> StepStat
             # `in_flight` stays: the undo waits for the cancelled attempt to end.
             return _undoing(step, at_us)
     elif step.status is StepStatus.RUNNING and not can_be_cut_short(spec.steps[index]):
-        return evolve(step, timer_us=None)  # only its end tells whether there is something to undo
+        return evolve_step(step, timer_us=None)  # only its end tells whether there is something to undo
     elif step.status is StepStatus.SUCCEEDED and kind is StepKind.COMPENSATABLE:
         return _undoing(step, at_us)
     elif step.status is StepStatus.PENDING and kind is StepKind.COMPENSATABLE and state.unsure:
         return step  # it may have run, and nobody can say
     if step.status in {StepStatus.PENDING, StepStatus.RUNNING}:
-        return evolve(step, status=StepStatus.SKIPPED, timer_us=None, next_attempt_us=0, blocked=None)
+        return evolve_step(step, status=StepStatus.SKIPPED, timer_us=None, next_attempt_us=0, blocked=None)
     return step
 
 
@@ -62,7 +62,7 @@ def _stuck_turned(spec: SagaSpec, step: StepState, index: int, at_us: int) -> St
 
 
 def _undoing(step: StepState, at_us: int) -> StepState:
-    return evolve(
+    return evolve_step(
         step,
         status=StepStatus.COMPENSATING,
         counted_attempts=0,

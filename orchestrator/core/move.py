@@ -7,7 +7,7 @@ from orchestrator.core.backoff import CorePolicy
 from orchestrator.core.definition import SagaSpec
 from orchestrator.core.effects import CancelAttempt, Effect, Invoke, SetTimer
 from orchestrator.core.events import Event, Failure, Phase
-from orchestrator.core.evolve import evolve
+from orchestrator.core.evolve import evolve_saga, evolve_step
 from orchestrator.core.fold import fold
 from orchestrator.core.graph import can_be_cut_short
 from orchestrator.core.state import SagaState, StepState
@@ -32,9 +32,9 @@ class Move:
 
     def touch(self, index: int, *, in_flight: Phase | None, timer_us: int | None) -> None:
         """Notes what this node is doing about a step."""
-        step = evolve(self.state.steps[index], in_flight=in_flight, timer_us=timer_us)
+        step = evolve_step(self.state.steps[index], in_flight=in_flight, timer_us=timer_us)
         steps = self.state.steps
-        self.state = evolve(self.state, steps=(*steps[:index], step, *steps[index + 1 :]))
+        self.state = evolve_saga(self.state, steps=(*steps[:index], step, *steps[index + 1 :]))
 
     def issue(self, index: int, phase: Phase) -> None:
         """Calls the step's participant now, or sets the timer for when it is due."""
