@@ -7,12 +7,11 @@ promises; which host comes next is drawn.
 
 import asyncio
 import random
-import weakref
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
 from heapq import heappop, heappush
-from typing import Any, cast
+from typing import Any
 
 
 class Stalled(RuntimeError):  # noqa: N818  (named for the state of the loop)
@@ -25,43 +24,28 @@ class Host:
     def __init__(self, name: str) -> None:
         self.name = name
         self.ready: deque[SimulatedHandle] = deque()
-        self.is_dead = False
         self.is_frozen = False
-        self.turns = 0
-        """Callbacks run so far."""
+        self.is_stopped = False
+        """Frozen, or dead."""
 
 
-HOST: ContextVar[Host | None] = ContextVar("HOST", default=None)
+HOST: ContextVar[Host] = ContextVar("HOST")
 
 
-class SimulatedHandle:
-    """What asyncio's handles are to it: a callback that is due, or will be, and can be cancelled. Leaner than those."""
+class SimulatedHandle(list[Any]):
+    """What asyncio's handles are to it: a callback that is due, or will be, and can be cancelled. It holds its context,
+    callback and arguments, and nothing once it is cancelled: of lists none is slow to make.
+    """
 
-    __slots__ = ("args", "callback", "context", "is_cancelled", "when_s")
-
-    def __init__(self, callback: Callable[..., object], args: tuple[Any, ...], context: Context, when_s: float) -> None:
-        self.callback = callback
-        self.args = args
-        self.context = context
-        self.when_s = when_s
-        self.is_cancelled = False
+    __slots__ = ()
 
     def cancel(self) -> None:
         """It is passed over when its turn comes."""
-        self.is_cancelled = True
-        self.callback, self.args = _nothing, ()  # what they refer to may be large, and the timer years away
+        self.clear()  # what it refers to may be large, and the timer years away
 
     def cancelled(self) -> bool:
         """Whether it was cancelled."""
-        return self.is_cancelled
-
-    def when(self) -> float:
-        """When it is due, in virtual seconds."""
-        return self.when_s
-
-
-def _nothing() -> None:
-    """What a cancelled handle would do."""
+        return not self
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
@@ -74,20 +58,20 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """What callbacks raised and nobody took."""
         self.kept: list[asyncio.Task[Any]] = []
         """Tasks that must not be thrown away, whether anything still refers to them or not."""
+        self.now_s = 0.0
+        """Virtual seconds since the loop was made."""
         self._rng = rng
-        self._now_s = 0.0
         self._runnable: list[Host] = []
         self._queue: list[tuple[float, int, SimulatedHandle]] = []
         self._timers = 0
         self._turns_left = max_turns
         self._is_over = False
         self._stopped: list[Host] = []
-        self._tasks: list[weakref.ref[asyncio.Task[Any]]] = []
         self.set_exception_handler(lambda _loop, context: self.failures.append(context))
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
-        return self._now_s
+        """See :attr:`now_s`."""
+        return self.now_s
 
     # ---- hosts ----
 
@@ -96,14 +80,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if self._is_over:
             return
         self.keep_tasks()
-        host.is_dead = True
         self._stop(host)
 
     def keep_tasks(self) -> None:
         """A task that is thrown away would run its ``finally`` blocks, which a dead process does not."""
-        alive = [(each, task) for each in self._tasks if (task := each()) is not None and not task.done()]
-        self._tasks = [each for each, _ in alive]
-        self.kept += [task for _, task in alive]
+        self.kept += asyncio.all_tasks(self)
 
     def freeze(self, host: Host) -> None:
         """The host stands still; what becomes ready waits."""
@@ -114,19 +95,20 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def thaw(self, host: Host) -> None:
         """The host goes on, with everything that has come due meanwhile."""
-        host.is_frozen = False
-        if host.ready and not host.is_dead:
+        host.is_frozen = host.is_stopped = False
+        if host.ready:
             self._runnable.append(host)
 
     def resurrect(self) -> None:
         """From now on whatever hosts left behind runs, so that their coroutines can end."""
         self._is_over = True
         for host in self._stopped:
-            host.is_dead = host.is_frozen = False
+            host.is_frozen = host.is_stopped = False
             if host.ready and host not in self._runnable:
                 self._runnable.append(host)
 
     def _stop(self, host: Host) -> None:
+        host.is_stopped = True
         self._stopped.append(host)
         if host in self._runnable:
             self._runnable.remove(host)
@@ -137,39 +119,42 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def call_soon(  # type: ignore[override]  # typeshed spells the variadic arguments with a TypeVarTuple
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
-        handle = SimulatedHandle(callback, args, copy_context() if context is None else context, self._now_s)
-        self._admit(handle)
-        return cast("asyncio.Handle", handle)
+    ) -> SimulatedHandle:
+        if context is None:
+            context = copy_context()
+        handle = SimulatedHandle((context, callback, args))
+        host = context.get(HOST, self.world)
+        if not host.ready and not host.is_stopped:
+            self._runnable.append(host)
+        host.ready.append(handle)
+        return handle
 
     def call_at(  # type: ignore[override]  # as above
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        handle = SimulatedHandle(callback, args, copy_context() if context is None else context, when)
+    ) -> SimulatedHandle:
+        handle = SimulatedHandle((copy_context() if context is None else context, callback, args))
         self._timers = order = self._timers + 1
         heappush(self._queue, (when, order, handle))
-        return cast("asyncio.TimerHandle", handle)
+        return handle
 
     def call_later(  # type: ignore[override]  # as above
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
-        return self.call_at(self._now_s + delay, callback, *args, context=context)
+    ) -> SimulatedHandle:
+        handle = SimulatedHandle((copy_context() if context is None else context, callback, args))
+        self._timers = order = self._timers + 1
+        heappush(self._queue, (self.now_s + delay, order, handle))
+        return handle
 
     def create_task(  # type: ignore[override]  # typeshed has the signature of each release of Python
         self, coro: Coroutine[Any, Any, Any], *, name: str | None = None, context: Context | None = None
     ) -> "asyncio.Task[Any]":
-        task = asyncio.Task(coro, loop=self, name=name, context=context)
-        self._tasks.append(weakref.ref(task))
-        return task
+        return asyncio.Task(coro, loop=self, name=name, context=context)
 
     def create_future(self) -> "asyncio.Future[Any]":
         return asyncio.Future(loop=self)
 
-    def _admit(self, handle: SimulatedHandle) -> None:
-        host = handle.context.get(HOST) or self.world
-        if not host.ready and not host.is_frozen and not host.is_dead:
-            self._runnable.append(host)
-        host.ready.append(handle)
+    def get_debug(self) -> bool:
+        return False
 
     def _run_once(self) -> None:
         """Runs until the loop is stopped."""
@@ -185,35 +170,38 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 while place >= hosts:
                     place = draw(bits)
             host = runnable[place]
-            handle = host.ready.popleft()
-            if not host.ready:
+            ready = host.ready
+            handle = ready.popleft()
+            if not ready:
                 runnable[place] = runnable[-1]
                 runnable.pop()
-            if not handle.is_cancelled:
-                host.turns += 1
+            if handle:
                 self._turns_left -= 1
                 if self._turns_left < 0:
                     raise Stalled("the run goes round in circles")
+                context, callback, args = handle
                 try:
-                    handle.context.run(handle.callback, *handle.args)
+                    context.run(callback, *args)
                 except (SystemExit, KeyboardInterrupt):
                     raise
                 except BaseException as error:
-                    self.call_exception_handler({"message": f"Exception in {handle.callback!r}", "exception": error})
+                    self.call_exception_handler({"message": f"Exception in {callback!r}", "exception": error})
 
     def _pass_time(self) -> None:
-        queue = self._queue
+        """Goes on to the next timer, and to all that are due with it."""
+        queue, runnable, world = self._queue, self._runnable, self.world
+        while queue and not queue[0][2]:
+            heappop(queue)  # it was cancelled
         if not queue:
             raise Stalled("nothing is left to happen")
-        when, _, handle = heappop(queue)
-        if handle.is_cancelled:
-            return
-        self._now_s = max(self._now_s, when)
-        self._admit(handle)
-        while queue and queue[0][0] <= self._now_s:
+        self.now_s = now_s = max(self.now_s, queue[0][0])
+        while queue and queue[0][0] <= now_s:
             handle = heappop(queue)[2]
-            if not handle.is_cancelled:
-                self._admit(handle)
+            if handle:
+                host = handle[0].get(HOST, world)
+                if not host.ready and not host.is_stopped:
+                    runnable.append(host)
+                host.ready.append(handle)
 
     def _process_events(self, event_list: object) -> None:
         """There are none."""

@@ -133,7 +133,7 @@ def overheard(tell: Callable[[str, str], None], defects: list[str], *, in_full: 
     """The engine's log goes into the transcript, if there is one; what it calls a defect goes into ``defects``."""
 
     def capture(_logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        host, name = HOST.get(), str(event.get("event"))
+        host, name = HOST.get(None), str(event.get("event"))
         if name in DEFECTS:
             defects.append(f"{name}: {structlog.processors.format_exc_info(None, method, event)}")
         told = {key: value for key, value in event.items() if key not in {"event", "exc_info", "exception"}}
