@@ -143,7 +143,7 @@ class Dispatcher:
         if is_new:
             self._observer.saga_started(run)
         if run.durable_status in HALTED:
-            self._observer.saga_halted(run)
+            self._observer.saga_halted(run, self._clock.now_us())
         if run.durable_status is SagaStatus.COMPENSATING:
             self.calls.turned_around(run)
         if released:

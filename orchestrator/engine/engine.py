@@ -21,6 +21,7 @@ from orchestrator.engine.api import Draining, OverCapacity, SagaView, Standing
 from orchestrator.engine.cancelling import cancel, decided
 from orchestrator.engine.clock import DatabaseClock
 from orchestrator.engine.dispatch import Dispatcher, Gates
+from orchestrator.engine.figures import Figures
 from orchestrator.engine.follow import Follower
 from orchestrator.engine.ids import uuid7
 from orchestrator.engine.lanes import ParticipantStatus
@@ -323,6 +324,19 @@ class Engine:
     def participants(self) -> tuple[ParticipantStatus, ...]:
         """How each participant fares that this node has called or holds, by name of its service."""
         return self._dispatcher.calls.participants()
+
+    def figures(self) -> Figures:
+        """How this node stands."""
+        return Figures(
+            in_memory=len(self._dispatcher.runs),
+            max_in_memory=self._settings.admission.max_sagas,
+            to_write=self._writer.dirty,
+            store_answers=self._writer.store_answers,
+            delay_s=self._admission.delay_s,
+            lease_left_s=self._lease.left_s,
+            healthy=self._healthy,
+            participants=self.participants(),
+        )
 
     def hold(self, service: str) -> None:
         """Has this node issue no more calls of a participant: its steps are blocked until :meth:`release`."""

@@ -48,6 +48,11 @@ class LeaseKeeper:
         """Whether calls may be issued now."""
         return self.node_id is not None and self._clock.monotonic_s() < self._held_until_s
 
+    @property
+    def left_s(self) -> float:
+        """How much longer the lease is held, by this node's own clock; 0 if it is not."""
+        return 0.0 if self.node_id is None else max(0.0, self._held_until_s - self._clock.monotonic_s())
+
     def lose(self) -> None:
         """The node was fenced, or is leaving."""
         self.node_id = None

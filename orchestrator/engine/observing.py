@@ -19,8 +19,8 @@ class Observer:
     def saga_resumed(self, run: SagaRun, *, crashed: bool) -> None:
         """A saga is in this node's memory again; ``crashed``: the owner before died with it."""
 
-    def saga_halted(self, run: SagaRun) -> None:
-        """A saga ended, or is stuck: see ``run.durable_status`` and ``run.state``."""
+    def saga_halted(self, run: SagaRun, at_us: int) -> None:
+        """A saga ended, or is stuck: see ``run.durable_status`` and ``run.state``. ``at_us`` is database time."""
 
     def waiting(self, run: SagaRun, step: int, until_us: int) -> None:
         """A step waits by itself until ``until_us``, database time: for its next attempt, or blocked."""

@@ -71,6 +71,11 @@ class GroupWriter:
         self._idle.clear()
         self._wake.set()
 
+    @property
+    def dirty(self) -> int:
+        """Sagas that have something to write and are in no batch yet."""
+        return len(self._dirty)
+
     def is_writing(self, saga_id: UUID) -> bool:
         """Whether an item of the saga may still land. It must not be resumed meanwhile: its journal is not known."""
         return saga_id in self._in_flight

@@ -188,6 +188,12 @@ class Connections:
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
                 pool.terminate()
 
+    def pool_use(self) -> tuple[int, int, int]:
+        """Connections of the pool: open, in use, and how many there may be."""
+        pool = self._pool
+        limit = self.settings.pool_size
+        return (0, 0, limit) if pool is None else (pool.get_size(), pool.get_size() - pool.get_idle_size(), limit)
+
     @asynccontextmanager
     async def pooled(self, doing: str) -> AsyncIterator[Pooled]:
         """A connection of the pool. Raises :class:`StoreUnavailable`, also if none is free in time."""

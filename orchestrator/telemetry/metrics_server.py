@@ -1,0 +1,103 @@
+"""Serves the metrics to Prometheus, on the node's event loop: it reads what that loop writes."""
+
+import asyncio
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.types import Receive, Scope, Send
+
+MAX_CONNECTIONS: Final = 20
+IDLE_S: Final = 60
+STOP_S: Final = 1
+
+
+class MetricsAddressError(Exception):
+    """The address cannot be listened on; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScrapeTls:
+    """PEM files. With ``client_ca_file`` whoever scrapes must present a certificate of it."""
+
+    cert_file: Path
+    key_file: Path
+    client_ca_file: Path | None = None
+
+
+class _Server(uvicorn.Server):
+    """Signals are the node's business."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
+        yield
+
+
+class MetricsServer:
+    """Serves ``GET /metrics`` from :meth:`start` to :meth:`stop`, which may be called twice and without a start."""
+
+    def __init__(self, address: str, registry: CollectorRegistry, tls: ScrapeTls | None = None) -> None:
+        """``address`` is ``host:port``; port 0 takes a free one."""
+        host, _, port = address.rpartition(":")
+        self._host: Final = host.strip("[]")
+        self._port: Final = int(port)
+        self._registry: Final = registry
+        self._tls: Final = tls
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    async def start(self) -> str:
+        """Listens; returns the URL. Raises :class:`MetricsAddressError`."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            listening = socket.create_server((self._host, self._port), family=family)
+        except OSError as error:
+            why = str(error.strerror).partition(" (")[0]
+            raise MetricsAddressError(f"cannot listen on {self._host}:{self._port}: {why}") from error
+        listening.setblocking(False)  # noqa: FBT003  (positional only)
+        tls = self._tls
+        config = uvicorn.Config(
+            self._answer,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=IDLE_S,
+            timeout_graceful_shutdown=STOP_S,
+            ssl_certfile=None if tls is None else tls.cert_file,
+            ssl_keyfile=None if tls is None else str(tls.key_file),
+            ssl_ca_certs=None if tls is None or tls.client_ca_file is None else str(tls.client_ca_file),
+            ssl_cert_reqs=0 if tls is None or tls.client_ca_file is None else 2,
+        )
+        self._server = _Server(config)
+        self._serving = asyncio.create_task(self._server.serve([listening]))
+        name = f"[{self._host}]" if ":" in self._host else self._host
+        scheme = "http" if tls is None else "https"
+        return f"{scheme}://{name}:{listening.getsockname()[1]}/metrics"
+
+    async def stop(self) -> None:
+        """Lets scrapes that are being answered end, for a moment."""
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            await asyncio.wait([self._serving], timeout=2 * STOP_S)
+
+    async def _answer(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        assert scope["type"] == "http"
+        status, kind, body = 404, "text/plain", b"metrics are at /metrics\n"
+        if scope["path"] == "/metrics" and scope["method"] in {"GET", "HEAD"}:
+            accepted = next((value.decode("latin-1") for key, value in scope["headers"] if key == b"accept"), "")
+            encode, kind = choose_encoder(accepted)
+            status, body = 200, encode(self._registry)
+        headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
