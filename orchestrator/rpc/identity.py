@@ -19,6 +19,8 @@ class Identity:
     """As the policy calls them, to be shown; none where nobody is asked."""
     expires_at_s: float | None = None
     """From when on, in seconds since 1970, what proves it is refused; None if it says nothing of that."""
+    operator_methods: frozenset[str] | None = None
+    """Methods of the operator service that it may call, to be shown; None is every one."""
 
 
 LOCAL: Final = Identity("local")

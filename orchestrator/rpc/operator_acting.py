@@ -10,7 +10,6 @@ from saga.v1 import operator_pb2 as op
 from saga.v1 import operator_service_pb2 as pb
 from saga.v1 import saga_pb2
 
-from contracts.errors import Reason
 from orchestrator.core.inputs import OperatorAction
 from orchestrator.operations.acting import Asked
 from orchestrator.operations.values import (
@@ -32,7 +31,7 @@ from orchestrator.rpc.operator_errors import (
     action_refused,
     bulk_ended,
     bulk_interrupted,
-    not_found,
+    bulk_not_found,
 )
 from orchestrator.rpc.operator_messages import bulk_message, member_message, selection, summary_message
 from orchestrator.rpc.operator_reading import OperatorReading, shown_saga
@@ -161,8 +160,8 @@ class OperatorActing(OperatorReading):
             request.request_id,
             request.reason,
             request.rate_per_s or DEFAULT_RATE_PER_S,
-            tenant_of(context),
             request.max_sagas or DEFAULT_MAX_SAGAS,
+            tenant_of(context),
         )
         with engine_errors(ACTING):
             bulk_id, already = await self._operators.store.start_bulk(bulk, where, self._operators.policy)
@@ -281,5 +280,5 @@ class OperatorActing(OperatorReading):
             await self._operators.bulk_work.work_off(bulk)
             bulk = await self._operators.store.get_bulk(bulk_id)
         if bulk is None:
-            raise not_found(Reason.BULK_NOT_FOUND, f"no bulk has the id {bulk_id}", "see ListBulks")
+            raise bulk_not_found(bulk_id)
         return bulk

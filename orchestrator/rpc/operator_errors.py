@@ -55,6 +55,11 @@ def not_found(reason: Reason, what: str, advice: str) -> RpcError:
     return RpcError(grpc.StatusCode.NOT_FOUND, reason, f"{what}; {advice}")
 
 
+def bulk_not_found(bulk_id: UUID) -> RpcError:
+    """NOT_FOUND for a bulk."""
+    return not_found(Reason.BULK_NOT_FOUND, f"no bulk has the id {bulk_id}", "see ListBulks")
+
+
 def bulk_ended(bulk_id: UUID) -> RpcError:
     """FAILED_PRECONDITION: there is nothing to cancel."""
     text = f"bulk {bulk_id} has ended; its members are as ListBulkMembers says"

@@ -237,7 +237,7 @@ def identity_message(identity: Identity) -> pb.GetIdentityResponse:
         roles=identity.roles,
         tenants=tenants or (),
         all_tenants=tenants is None,
-        methods=_METHODS,
+        methods=[name for name in _METHODS if offered is None or name in offered],
     )
     if identity.expires_at_s is not None:
         message.expire_time.CopyFrom(timestamp(int(identity.expires_at_s * 1_000_000)))
