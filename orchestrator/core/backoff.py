@@ -19,6 +19,10 @@ class CorePolicy:
     """How often a blocked step tries again."""
     max_stale_claims: int = 5
     """Claims without progress after which a saga is stuck: it may be killing its nodes."""
+    max_saga_bytes: int = 4 << 20
+    """Of a saga's input and journal, with the responses in it. What does not fit is not kept, and not tried again."""
+    is_full: bool = False
+    """The saga has reached that: no further attempt is made after one that failed. Set for each saga by its owner."""
 
 
 def jitter(saga_id: str, step: str, attempt: int) -> float:

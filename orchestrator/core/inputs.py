@@ -58,11 +58,15 @@ class StepSettled:
 
 @dataclass(frozen=True, slots=True)
 class BuildFailed:
-    """The request of a step could not be built, or its response could not be read: the definition has a defect."""
+    """The request of a step could not be built: the definition has a defect. Or a call succeeded whose response cannot
+    be read or kept.
+    """
 
     step: int
     phase: Phase
     failure: Failure
+    attempt: int = 0
+    """The attempt that succeeded; 0: no call was made."""
 
 
 @dataclass(frozen=True, slots=True)

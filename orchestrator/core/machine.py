@@ -163,8 +163,14 @@ def _build_failed(move: Move, given: given_.BuildFailed) -> None:
         elif given.phase is Phase.SETTLE and move.state.status is SagaStatus.COMPENSATING:
             if step.status is StepStatus.UNKNOWN:
                 move.record(ev.StepSkipped(given.step))
-        elif _is_awaited(move, given):
+        elif not _is_awaited(move, given):
+            return
+        elif given.attempt and given.phase is Phase.ACTION:
+            # It took effect: no rejection of a later attempt can be taken for a proof that it did not.
+            move.record(ev.StepUnknown(given.step, given.attempt, given.failure, 0))
             move.get_stuck(given.step, given.phase, given.failure)
+        else:
+            move.get_stuck(given.step, given.phase, given.failure, given.attempt)
 
 
 def _timer_fired(move: Move, given: given_.TimerFired) -> None:

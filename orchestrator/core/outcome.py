@@ -48,6 +48,8 @@ _BARRIER_REASONS: Final[Mapping[str, Outcome]] = {
     "KEY_REUSED": Outcome.KEY_REUSED,
     # The metadata of the participant contract got lost on the way, in a proxy perhaps. The barrier did not run.
     "MISSING_METADATA": Outcome.MISCONFIGURED,
+    # Turned away before the barrier, and every repetition would be as large.
+    "MESSAGE_TOO_LARGE": Outcome.REFUSED,
 }
 
 _BY_CODE: Final[Mapping[int, Outcome]] = {

@@ -80,7 +80,7 @@ def _try_again(move: Move, given: AttemptEnded) -> None:
     counted_attempts = step.counted_attempts + counted
     # A block that ends now may have lasted for days, and spent nothing.
     budget_from_us = move.now_us if step.blocked else step.budget_from_us
-    if is_spent(policy, counted_attempts, budget_from_us, move.now_us):
+    if move.policy.is_full or is_spent(policy, counted_attempts, budget_from_us, move.now_us):
         if given.phase is Phase.COMPENSATION:
             move.get_stuck(given.step, given.phase, _failure(given), given.attempt)
         else:

@@ -1,13 +1,15 @@
 """One attempt: build the request, call the participant, tell the core how it ended."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
 import structlog
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from saga.v1 import participant_service_pb2 as settle_pb
 
 from contracts import metadata
+from contracts.sensitivity import scrub
 from orchestrator.core.effects import Invoke
 from orchestrator.core.events import Failure, Phase
 from orchestrator.core.inputs import AttemptEnded, BuildFailed, Input, StepSettled
@@ -27,6 +29,8 @@ _PHASE_NAMES: Final[Mapping[Phase, str]] = {
     Phase.COMPENSATION: metadata.PHASE_COMPENSATION,
     Phase.SETTLE: metadata.PHASE_SETTLE,
 }
+_REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,62}", re.ASCII)
+"""What ``google.rpc.ErrorInfo`` demands of a reason."""
 _CODE_NAMES: Final = (
     *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
     *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"),
@@ -47,10 +51,12 @@ async def attempt(
     try:
         answer = await participants.call(call)
         duration_ms = int((clock.monotonic_s() - began_s) * 1000)
-        if invoke.phase is Phase.SETTLE and answer.code == 0:
+        if answer.is_too_large:
+            told = _unusable(run, invoke, "RESPONSE_TOO_LARGE", answer.message)
+        elif invoke.phase is Phase.SETTLE and answer.code == 0:
             told = _settled(run, invoke, answer, duration_ms)
         else:
-            told = _judge(run, invoke, answer, duration_ms)
+            told = _judge(run, invoke, call, answer, duration_ms)
         return told
     finally:
         observer.attempt_ended(
@@ -107,7 +113,9 @@ def _settled(run: SagaRun, invoke: Invoke, answer: Answer, duration_ms: int) -> 
             parsed = run.definition.parse_response(invoke.step, response.response)
             run.remember_parsed(invoke.step, response.response, parsed)
         except PayloadError as error:
-            return _defect(run, invoke, "RESPONSE_UNREADABLE", str(error))
+            return _unusable(run, invoke, "RESPONSE_UNREADABLE", str(error))
+        if not run.has_room_for(response.response):
+            return _unusable(run, invoke, "SAGA_TOO_LARGE", _no_room(run, response.response))
     elif state not in {settle_pb.SETTLE_STATE_TOMBSTONE, settle_pb.SETTLE_STATE_UNDONE}:
         failure = Failure(0, "SETTLE_UNREADABLE", f"the participant answered Settle with state {state}")
         return AttemptEnded(invoke.step, invoke.phase, invoke.attempt, Outcome.UNKNOWN, failure=failure)
@@ -116,7 +124,7 @@ def _settled(run: SagaRun, invoke: Invoke, answer: Answer, duration_ms: int) -> 
     )
 
 
-def _judge(run: SagaRun, invoke: Invoke, answer: Answer, duration_ms: int) -> Input:
+def _judge(run: SagaRun, invoke: Invoke, call: Call, answer: Answer, duration_ms: int) -> Input:
     step, spec = run.definition.steps[invoke.step], run.definition.spec.steps[invoke.step]
     backward = invoke.phase is Phase.COMPENSATION
     outcome = classify(
@@ -134,11 +142,13 @@ def _judge(run: SagaRun, invoke: Invoke, answer: Answer, duration_ms: int) -> In
             parsed = run.definition.parse_response(invoke.step, answer.response)
             run.remember_parsed(invoke.step, answer.response, parsed)
         except PayloadError as error:
-            return _defect(run, invoke, "RESPONSE_UNREADABLE", str(error))
+            return _unusable(run, invoke, "RESPONSE_UNREADABLE", str(error))
+        if not run.has_room_for(answer.response):
+            return _unusable(run, invoke, "SAGA_TOO_LARGE", _no_room(run, answer.response))
         return AttemptEnded(
             invoke.step, invoke.phase, invoke.attempt, outcome, answer.response, duration_ms=duration_ms
         )
-    failure = failure_of(answer)
+    failure = failure_of(answer, _request(run, invoke, call))
     _log(run, invoke, outcome, failure, duration_ms)
     retry_after_us = None if answer.retry_delay_s is None else int(answer.retry_delay_s * 1_000_000)
     return AttemptEnded(
@@ -152,20 +162,46 @@ def _judge(run: SagaRun, invoke: Invoke, answer: Answer, duration_ms: int) -> In
     )
 
 
-def failure_of(answer: Answer) -> Failure:
-    """What the journal keeps of an answer that was no success: text that PostgreSQL can store, and bounded."""
+def _request(run: SagaRun, invoke: Invoke, call: Call) -> Message | None:
+    """The request that was sent, read again: only a failure needs it. Settle's has no payload."""
+    step = run.definition.steps[invoke.step]
+    method = step.compensation if invoke.phase is Phase.COMPENSATION else step.method
+    if method is None or invoke.phase is Phase.SETTLE:
+        return None
+    return method.request.FromString(call.request)
+
+
+def failure_of(answer: Answer, request: Message | None = None) -> Failure:
+    """What the journal keeps of an answer that was no success: text that PostgreSQL can store, and bounded.
+
+    A participant's words lose what they quote of ``request``'s personal and secret fields, and a reason that is no
+    UPPER_SNAKE word gives way to the name of the code: reasons are counted, logged and shown in lists.
+    """
     code_name = _CODE_NAMES[answer.code] if 0 <= answer.code < len(_CODE_NAMES) else f"CODE_{answer.code}"
-    message = answer.message.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_FAILURE_CHARS]
-    reason = (answer.reason or code_name).replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_FAILURE_CHARS]
+    reason = answer.reason if answer.reason and _REASON.fullmatch(answer.reason) else code_name
+    message = answer.message if request is None else scrub(answer.message, request)
+    message = message.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_FAILURE_CHARS]
     # Lone surrogates cannot be stored as UTF-8.
-    clean = message.encode("utf-8", "replace").decode("utf-8")
-    return Failure(answer.code, reason.encode("utf-8", "replace").decode("utf-8"), clean)
+    return Failure(answer.code, reason, message.encode("utf-8", "replace").decode("utf-8"))
 
 
-def _defect(run: SagaRun, invoke: Invoke, reason: str, message: str) -> BuildFailed:
+def _defect(run: SagaRun, invoke: Invoke, reason: str, message: str, *, attempt: int = 0) -> BuildFailed:
     failure = Failure(0, reason, message[:MAX_FAILURE_CHARS])
     _log(run, invoke, None, failure, 0)
-    return BuildFailed(invoke.step, invoke.phase, failure)
+    return BuildFailed(invoke.step, invoke.phase, failure, attempt)
+
+
+def _unusable(run: SagaRun, invoke: Invoke, reason: str, message: str) -> BuildFailed:
+    """The call took effect, and what came back cannot be kept. No retry helps: its answer would be the same."""
+    attempt = 0 if invoke.phase is Phase.SETTLE else invoke.attempt
+    return _defect(run, invoke, reason, message, attempt=attempt)
+
+
+def _no_room(run: SagaRun, response: bytes) -> str:
+    return (
+        f"the step took effect, and its response of {len(response)} bytes does not fit into the saga, which has "
+        f"{run.size} of {run.max_bytes}; raise ORCHESTRATOR_MAX_SAGA_BYTES at every node, then retry the step"
+    )
 
 
 def _log(run: SagaRun, invoke: Invoke, outcome: Outcome | None, failure: Failure, duration_ms: int) -> None:

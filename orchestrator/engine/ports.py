@@ -394,6 +394,8 @@ class Answer:
     proven: bool = False
     """The barrier's mark: it has stored this verdict."""
     retry_delay_s: float | None = None
+    is_too_large: bool = False
+    """The call succeeded, and its response is larger than one may be: nobody has read it, nor would a repetition's."""
 
 
 class Participants(Protocol):

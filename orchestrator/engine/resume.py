@@ -9,7 +9,7 @@ from orchestrator.core.state import SagaState, SagaStatus
 from orchestrator.definitions.model import Definition
 from orchestrator.engine.journal import decode, encode, step_names
 from orchestrator.engine.ports import Checkpoint, JournalEntry, RowState, SagaRequest, StoredSaga
-from orchestrator.engine.run import RunHost, SagaRun
+from orchestrator.engine.run import ENTRY_BYTES, RunHost, SagaRun
 from orchestrator.engine.tracing import TraceContext, root, unpack
 
 
@@ -31,7 +31,8 @@ def resume_run(
     assert state.seq == stored.last_seq, f"saga {stored.saga_id}: the journal ends before the row's last_seq"
     saga_input = definition.parse_input(stored.input)
     trace = _trace(stored) or root(stored.saga_id, trace_ratio)
-    return SagaRun(host, definition, state, saga_input, epoch=stored.epoch, policy=policy, trace=trace)
+    size = len(stored.input) + sum(len(entry.attributes) + ENTRY_BYTES for entry in stored.journal)
+    return SagaRun(host, definition, state, saga_input, epoch=stored.epoch, policy=policy, trace=trace, size=size)
 
 
 def _trace(stored: StoredSaga) -> TraceContext | None:

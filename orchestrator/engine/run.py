@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
@@ -24,6 +24,10 @@ FOREVER_US = 1 << 62
 """Later than any time: a saga parked until then waits for a request."""
 MAX_FAILURE_CHARS = 1000
 """Of a failure's message, in the row and in the journal: it comes from a participant and has no other bound."""
+ENTRY_BYTES = 64
+"""What an entry of the journal takes beside its attributes."""
+WAY_BACK = 2
+"""How many times its bound a saga may hold before it gives up undoing: the way back needs room of its own."""
 
 
 class RunHost(Protocol):
@@ -60,8 +64,10 @@ class SagaRun:
         epoch: int,
         policy: CorePolicy,
         trace: TraceContext,
+        size: int,
         origin: Origin | None = None,
     ) -> None:
+        """``size``: bytes of its input and of the journal that led to ``state``."""
         self.saga_id = UUID(state.saga_id)
         self.definition = definition
         self.names = step_names(definition.spec)
@@ -69,6 +75,8 @@ class SagaRun:
         self.input = saga_input
         self.epoch = epoch
         self.trace = trace
+        self.size = size
+        """Bytes of its input and its journal."""
         self.durable_seq = state.seq
         self.resumed_seq = state.seq
         self.durable_status = state.status
@@ -106,11 +114,12 @@ class SagaRun:
         if self.dropped or self._parked_until_us is not None:
             return
         now_us = self._host.now_us()
-        move = advance(self.definition.spec, self.state, given, now_us, self._policy)
+        move = advance(self.definition.spec, self.state, given, now_us, self._policy_now())
         seq = self.state.seq
         for event in move.events:
             seq += 1
             kind, attributes = encode(self.names, event)
+            self.size += len(attributes) + ENTRY_BYTES
             self._pending.append(JournalEntry(seq, kind, attributes, now_us))
             if isinstance(event, RequestConsumed):
                 self._consumed.append(event.number)
@@ -120,6 +129,19 @@ class SagaRun:
         if move.events:
             self._host.mark_dirty(self)
         self.release_effects()
+
+    @property
+    def max_bytes(self) -> int:
+        """How large the saga may grow."""
+        return self._policy.max_saga_bytes
+
+    def has_room_for(self, response: bytes) -> bool:
+        """Whether the saga may hold a response as well."""
+        return self.size + len(response) <= self._policy.max_saga_bytes
+
+    def _policy_now(self) -> CorePolicy:
+        bound = self._policy.max_saga_bytes * (1 if self.state.status is SagaStatus.RUNNING else WAY_BACK)
+        return self._policy if self.size < bound else replace(self._policy, is_full=True)
 
     def responses(self) -> list[Message | None]:
         """Each step's parsed response. Raises ``PayloadError``."""

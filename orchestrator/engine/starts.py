@@ -114,6 +114,7 @@ class Starter:
             epoch=epoch,
             policy=self._policy,
             trace=trace or root(saga_id, self._trace_ratio),
+            size=len(origin.input),
             origin=origin,
         )
         run.started = asyncio.get_running_loop().create_future()

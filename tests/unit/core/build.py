@@ -73,6 +73,7 @@ class Play:
     journal: list[tuple[Event, int, int]] = field(default_factory=list)
     events: Sequence[Event] = ()
     effects: Sequence[Effect] = ()
+    policy: CorePolicy = POLICY
     state: SagaState = field(init=False)
 
     def __post_init__(self) -> None:
@@ -82,7 +83,7 @@ class Play:
     def give(self, what: Input, *, after_s: float = 0.0) -> Transition:
         """Moves the saga ``after_s`` seconds later."""
         self.now_us += round(after_s * SECOND)
-        moved = advance(self.spec, self.state, what, self.now_us, POLICY)
+        moved = advance(self.spec, self.state, what, self.now_us, self.policy)
         self.state, self.events, self.effects = moved.state, moved.events, moved.effects
         self.journal += [(event, self.now_us, self.epoch) for event in moved.events]
         assert self.replay() == self.state, "the journal does not explain the state"
