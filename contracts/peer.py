@@ -21,6 +21,11 @@ _SPIFFE_ID: Final = re.compile(r"spiffe://[a-z0-9._-]{1,255}(?:/(?!\.{1,2}(?:/|$
 """https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md, section 2."""
 
 
+def is_spiffe_id(text: str) -> bool:
+    """Whether it is ``spiffe://trust.domain/path``, in the one spelling that counts."""
+    return len(text) <= _MAX_SPIFFE_ID_CHARS and _SPIFFE_ID.fullmatch(text) is not None
+
+
 class HasAuthContext(Protocol):
     """What :func:`peer_of` asks of a ``grpc.aio.ServicerContext``, or of a synchronous one."""
 
@@ -69,7 +74,7 @@ def _read(pem: bytes) -> Peer | str:
         return "the client's certificate names more than one URI, so that it is not clear who holds it: issue one URI"
     if not uris or not uris[0].lower().startswith("spiffe:"):
         return Peer(None, expires_at)
-    if len(uris[0]) > _MAX_SPIFFE_ID_CHARS or not _SPIFFE_ID.fullmatch(uris[0]):
+    if not is_spiffe_id(uris[0]):
         return "the client's certificate names a malformed SPIFFE ID: write spiffe://trust.domain/path"
     return Peer(uris[0], expires_at)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import structlog
 
+from contracts.following import Follower
 from orchestrator.console.addresses import own_address
 from orchestrator.definitions.registry import Registry, load_modules
 from orchestrator.engine.engine import Engine, Sources
@@ -54,7 +55,8 @@ class Node:
         self._registry: Registry = load_modules(settings.definitions)
         self._store = PostgresStore(settings.storage(database_url))
         store = wrap_store(self._store)
-        self._channels = ParticipantChannels(settings.targets(), settings.channels())
+        self._tls_follower = Follower(settings.tls_check_interval_s)
+        self._channels = ParticipantChannels(settings.targets(), settings.channels(), self._tls_follower)
         participants: Participants = self._channels
         failpoints = settings.armed()
         if failpoints is not None:
@@ -83,9 +85,10 @@ class Node:
             store,
             self._registry,
             operators=self._operators,
+            access=settings.access(),
         )
         self._unreachable = sorted(_called_services(self._registry) - set(settings.participants))
-        self._console = settings.console()
+        self._console = settings.console(self._tls_follower)
         self._listen_address = settings.listen_address
         self._health_task: asyncio.Task[None] | None = None
         self._is_healthy = False
@@ -108,6 +111,7 @@ class Node:
         if self._console is not None:  # now, so that it tells of a database that is away
             self.console_url = await self._console.start(own_address(self._listen_address, self.port))
             log.info("console", url=self.console_url)
+        self._tls_follower.start()
         await self._join()
         self._operators.orders.start()
         if self._shares_port:
@@ -136,6 +140,7 @@ class Node:
         await self._operators.orders.stop()
         await self._engine.stop()
         await self._server.stop()
+        await self._tls_follower.stop()
         await self._channels.close()
         await self._store.close()
 

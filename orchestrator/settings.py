@@ -1,24 +1,17 @@
 """Every setting of a node, in one place. Environment variables with the prefix ``ORCHESTRATOR_``; JSON where nested."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
-from pydantic import (
-    AfterValidator,
-    AliasChoices,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    SecretStr,
-    field_validator,
-    model_validator,
-)
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
-from contracts.addresses import check_database_url, check_listen_address, check_target
+from contracts.addresses import check_database_url, check_listen_address
 from contracts.failpoints import Failpoints, parse_failpoints
+from contracts.following import Follower
 from contracts.serving import is_loopback
+from contracts.tls import ServerTls, own_client
+from contracts.tls_settings import TlsSettings, server_tls
 from orchestrator.core.backoff import CorePolicy
 from orchestrator.engine.admission import AdmissionPolicy
 from orchestrator.engine.breakers import BreakerPolicy
@@ -26,9 +19,15 @@ from orchestrator.engine.lanes import LanePolicy
 from orchestrator.engine.settings import EngineSettings
 from orchestrator.failpoints import POINTS
 from orchestrator.operations.operators import OperatorSettings
+from orchestrator.rpc.access.settings import AccessSettings
+from orchestrator.rpc.limits.callers import CallerPolicy
 from orchestrator.rpc.settings import RpcSettings
-from orchestrator.rpc.targets import ChannelSettings, Target, Tls
+from orchestrator.rpc.target_settings import Addresses
+from orchestrator.rpc.targets import ChannelSettings, Target
 from orchestrator.storage.settings import StorageSettings
+from orchestrator.telemetry.metrics_server import ScrapeTls
+from orchestrator.telemetry.node_metrics import MetricsSettings
+from orchestrator.telemetry.settings import MetricsFields
 
 if TYPE_CHECKING:
     from orchestrator.console.server import ConsoleServer
@@ -38,65 +37,7 @@ MAX_MESSAGE_BYTES: Final = 64 << 20
 DAY_S: Final = 86_400
 
 
-class TlsFiles(BaseModel):
-    """TLS of one target: PEM files."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
-    server_name: str | None = None
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("cert_file and key_file go together: give both, or neither")
-        for file in (self.ca_file, self.cert_file, self.key_file):
-            try:
-                if file is not None:
-                    file.open("rb").close()
-            except OSError as error:
-                raise ValueError(f"the file {file} cannot be read: {error.strerror}") from None
-        return self
-
-
-class TargetAddress(BaseModel):
-    """One address of a participant, with TLS if it is given."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    address: str
-    tls: TlsFiles | None = None
-
-    @field_validator("address")
-    @classmethod
-    def _check(cls, address: str) -> str:
-        return check_target(address)
-
-    def target(self) -> Target:
-        """The same for the channel layer."""
-        if self.tls is None:
-            return Target(self.address)
-        tls = self.tls
-        return Target(self.address, Tls(tls.ca_file, tls.cert_file, tls.key_file, tls.server_name))
-
-
-def _as_object(given: object) -> object:
-    return {"address": given} if isinstance(given, str) else given
-
-
-def _not_empty(addresses: tuple[TargetAddress, ...]) -> tuple[TargetAddress, ...]:
-    if not addresses:
-        raise ValueError("a service needs at least one address, or leave it out")
-    return addresses
-
-
-Addresses = Annotated[tuple[Annotated[TargetAddress, BeforeValidator(_as_object)], ...], AfterValidator(_not_empty)]
-"""Where one service is; in JSON each is a string, or an object with ``tls``."""
-
-
-class Settings(BaseSettings):
+class Settings(TlsSettings, MetricsFields):
     """Raises ``pydantic.ValidationError`` naming the variable that is wrong."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, populate_by_name=True, allow_inf_nan=False)
@@ -113,12 +54,27 @@ class Settings(BaseSettings):
 
     node_name: str = "node"
     listen_address: str = "127.0.0.1:7233"
+    token_listen_address: str = ""
+    """Where callers without a certificate come in, if ``listen_address`` demands one; empty is nowhere."""
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that share the port, each a node of its own."""
     console_address: str = ""
     """Where the operators' web page listens; empty is nowhere."""
     console_hosts: tuple[str, ...] = ()
     """Names, beside loopback and addresses, under which browsers may reach it."""
+    console_tls_cert_file: Path | None = None
+    console_tls_key_file: Path | None = None
+    tls_check_interval_s: float = Field(default=10.0, gt=0, le=DAY_S)
+    """How often to look whether files of TLS were renewed; servers look at every handshake as well."""
+    policy_file: Path | None = None
+    """Who may do what; without it nobody is asked who calls, and only this machine is served."""
+    policy_reload_interval_s: float = Field(default=2.0, ge=0.05, le=DAY_S)
+    token_leeway_s: float = Field(default=10.0, ge=0, le=600)
+    jwks_refresh_interval_s: float = Field(default=300.0, ge=1, le=DAY_S)
+    jwks_refetch_interval_s: float = Field(default=10.0, ge=1, le=DAY_S)
+    jwks_timeout_s: float = Field(default=5.0, gt=0, le=60)
+    jwks_max_age_s: float = Field(default=DAY_S, ge=1, le=30 * DAY_S)
+    max_cached_tokens: int = Field(default=10_000, ge=1, le=1_000_000)
     allow_insecure: bool = False
     reflection: bool = False
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
@@ -148,9 +104,16 @@ class Settings(BaseSettings):
 
     max_message_bytes: int = Field(default=1 << 20, ge=1024, le=MAX_MESSAGE_BYTES)
     max_concurrent_rpcs: int = Field(default=10_000, ge=1, le=1_000_000)
+    max_connections: int = Field(default=2_000, ge=1, le=1_000_000)
+    max_calls_per_caller: int = Field(default=8_000, ge=1, le=1_000_000)
+    max_watchers_per_caller: int = Field(default=2_000, ge=1, le=1_000_000)
+    max_unread_bytes_per_caller: int = Field(default=64 << 20, ge=1 << 20, le=1 << 40)
+    max_calls_per_s_per_caller: float = Field(default=0.0, ge=0, le=1_000_000)
+    slow_reader_s: float = Field(default=10.0, gt=0, le=DAY_S)
     max_wait_s: float = Field(default=60.0, gt=0, le=DAY_S)
     shutdown_grace_s: float = Field(default=5.0, ge=0, le=DAY_S)
     max_participant_message_bytes: int = Field(default=1 << 20, ge=1024, le=MAX_MESSAGE_BYTES)
+    max_saga_bytes: int = Field(default=4 << 20, ge=64 << 10, le=1 << 30)
 
     pool_size: int = Field(default=8, ge=1, le=500)
     statement_timeout_s: float = Field(default=3.0, gt=0, le=DAY_S)
@@ -172,6 +135,11 @@ class Settings(BaseSettings):
     def _check_listen_address(cls, address: str) -> str:
         return check_listen_address(address)
 
+    @field_validator("token_listen_address")
+    @classmethod
+    def _check_token_listen_address(cls, address: str) -> str:
+        return check_listen_address(address) if address else ""
+
     @field_validator("console_address")
     @classmethod
     def _check_console_address(cls, address: str) -> str:
@@ -188,6 +156,13 @@ class Settings(BaseSettings):
             raise ValueError(f"{names}, or a write may outlive its lease")
         if self.breaker_max_open_s < self.breaker_open_s:
             raise ValueError(f"{PREFIX}BREAKER_MAX_OPEN_S must be at least {PREFIX}BREAKER_OPEN_S, which it bounds")
+        if self.max_saga_bytes < self.max_message_bytes:
+            raise ValueError(
+                f"{PREFIX}MAX_SAGA_BYTES must be at least {PREFIX}MAX_MESSAGE_BYTES: a saga holds its input"
+            )
+        if self.jwks_max_age_s < self.jwks_refresh_interval_s:
+            names = f"{PREFIX}JWKS_MAX_AGE_S must be at least {PREFIX}JWKS_REFRESH_INTERVAL_S"
+            raise ValueError(f"{names}, or good keys lapse between two looks")
         if self.command_timeout_s <= self.statement_timeout_s:
             names = f"{PREFIX}COMMAND_TIMEOUT_S must be above {PREFIX}STATEMENT_TIMEOUT_S"
             raise ValueError(f"{names}: the server gives up first, and says why")
@@ -195,17 +170,48 @@ class Settings(BaseSettings):
         if armed and not (self.allow_failpoints and is_loopback(self.listen_address)):
             names = f"{PREFIX}FAILPOINTS are for tests: they need {PREFIX}ALLOW_FAILPOINTS"
             raise ValueError(f"{names} and a loopback {PREFIX}LISTEN_ADDRESS")
-        if not is_loopback(self.listen_address) and not self.allow_insecure:
+        self._check_transport()
+        return self
+
+    def _check_transport(self) -> None:
+        tls = self.server_tls()
+        if tls is None and not is_loopback(self.listen_address) and not self.allow_insecure:
             raise ValueError(
                 f"{PREFIX}LISTEN_ADDRESS: other machines reach {self.listen_address}, and the node serves without TLS: "
+                f"listen on 127.0.0.1, give it {PREFIX}TLS_CERT_FILE, or allow it with {PREFIX}ALLOW_INSECURE=true"
+            )
+        for name, address in (("LISTEN", self.listen_address), ("TOKEN_LISTEN", self.token_listen_address)):
+            if address and self.policy_file is None and not is_loopback(address) and not self.allow_insecure:
+                raise ValueError(
+                    f"{PREFIX}{name}_ADDRESS: other machines reach {address}, and the node asks nobody who calls: listen "
+                    f"on 127.0.0.1, give it {PREFIX}POLICY_FILE, or allow it with {PREFIX}ALLOW_INSECURE=true"
+                )
+        if self.token_listen_address and (tls is None or tls.client_ca_file is None):
+            raise ValueError(
+                f"{PREFIX}TOKEN_LISTEN_ADDRESS is for callers without a certificate where {PREFIX}LISTEN_ADDRESS "
+                f"demands one, which takes {PREFIX}TLS_CERT_FILE and {PREFIX}TLS_CLIENT_CA_FILE"
+            )
+        if self.metrics_address and tls is None and not is_loopback(self.metrics_address) and not self.allow_insecure:
+            raise ValueError(
+                f"{PREFIX}METRICS_ADDRESS: other machines reach {self.metrics_address}, and the node has no certificate: "
+                f"listen on 127.0.0.1, give it {PREFIX}TLS_CERT_FILE, or allow it with {PREFIX}ALLOW_INSECURE=true"
+            )
+        console_tls = self._console_tls()
+        if console_tls is not None:
+            console_tls.follow()
+        if not self.console_address:
+            return
+        if tls is not None:
+            own_client(tls, tls.follow())
+        if not is_loopback(self.console_address) and not self.allow_insecure:
+            lack = "serves without TLS" if console_tls is None else "does not ask who is there"
+            raise ValueError(
+                f"{PREFIX}CONSOLE_ADDRESS: other machines reach {self.console_address}, and the console {lack}: "
                 f"listen on 127.0.0.1, or allow it with {PREFIX}ALLOW_INSECURE=true"
             )
-        if self.console_address and not is_loopback(self.console_address) and not self.allow_insecure:
-            raise ValueError(
-                f"{PREFIX}CONSOLE_ADDRESS: other machines reach {self.console_address}, and the console does not ask "
-                f"who is there: listen on 127.0.0.1, or allow it with {PREFIX}ALLOW_INSECURE=true"
-            )
-        return self
+
+    def _console_tls(self) -> ServerTls | None:
+        return server_tls(self.console_tls_cert_file, self.console_tls_key_file, f"{PREFIX}CONSOLE_TLS_")
 
     def engine(self) -> EngineSettings:
         """For the engine."""
@@ -230,7 +236,11 @@ class Settings(BaseSettings):
                     max_open_s=self.breaker_max_open_s,
                 ),
             ),
-            core=CorePolicy(blocked_retry_s=self.blocked_retry_s, max_stale_claims=self.max_stale_claims),
+            core=CorePolicy(
+                blocked_retry_s=self.blocked_retry_s,
+                max_stale_claims=self.max_stale_claims,
+                max_saga_bytes=self.max_saga_bytes,
+            ),
         )
 
     def operators(self) -> OperatorSettings:
@@ -243,22 +253,60 @@ class Settings(BaseSettings):
         """For the server."""
         return RpcSettings(
             listen_address=self.listen_address,
+            token_listen_address=self.token_listen_address,
+            tls=self.server_tls(),
+            max_connection_age_s=self.max_connection_age_s,
+            connection_grace_s=self.connection_grace_s,
             allow_insecure=self.allow_insecure,
             reflection=self.reflection,
             max_message_bytes=self.max_message_bytes,
             max_concurrent_rpcs=self.max_concurrent_rpcs,
+            max_connections=self.max_connections,
+            callers=CallerPolicy(
+                max_calls=self.max_calls_per_caller,
+                max_watchers=self.max_watchers_per_caller,
+                max_unread_bytes=self.max_unread_bytes_per_caller,
+                max_calls_per_s=self.max_calls_per_s_per_caller,
+            ),
+            slow_reader_s=self.slow_reader_s,
             max_wait_s=self.max_wait_s,
             shutdown_grace_s=self.shutdown_grace_s,
         )
 
-    def console(self) -> "ConsoleServer | None":
-        """The console, if it is wanted."""
+    def access(self) -> AccessSettings | None:
+        """For finding out who calls, if that is wanted."""
+        if self.policy_file is None:
+            return None
+        return AccessSettings(
+            self.policy_file,
+            reload_interval_s=self.policy_reload_interval_s,
+            token_leeway_s=self.token_leeway_s,
+            jwks_refresh_interval_s=self.jwks_refresh_interval_s,
+            jwks_refetch_interval_s=self.jwks_refetch_interval_s,
+            jwks_timeout_s=self.jwks_timeout_s,
+            jwks_max_age_s=self.jwks_max_age_s,
+            max_cached_tokens=self.max_cached_tokens,
+        )
+
+    def console(self, follower: Follower) -> "ConsoleServer | None":
+        """The console, if it is wanted; ``follower`` tells when files of TLS were renewed."""
         if not self.console_address:
             return None
         from orchestrator.console.server import ConsoleServer  # noqa: PLC0415  (half a second that most starts save)
         from orchestrator.console.settings import ConsoleSettings  # noqa: PLC0415  (as above)
 
-        return ConsoleServer(self.console_address, ConsoleSettings(hosts=frozenset(self.console_hosts)))
+        return ConsoleServer(
+            self.console_address,
+            ConsoleSettings(hosts=frozenset(self.console_hosts)),
+            tls=self._console_tls(),
+            node_tls=self.server_tls(),
+            follower=follower,
+        )
+
+    def metrics_settings(self) -> MetricsSettings:
+        """For the metrics. Other machines scrape over the node's own TLS."""
+        tls = self.server_tls()
+        return self.metrics(None if tls is None else ScrapeTls(tls.cert_file, tls.key_file, tls.client_ca_file))
 
     def storage(self, database_url: str) -> StorageSettings:
         """For the store."""

@@ -2,11 +2,15 @@
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Final, TypeAlias
 
 import grpc
 
 from contracts.errors import Reason
+from contracts.following import Follower
+from contracts.tls import ClientTls
 from orchestrator.engine.ports import Answer, Call
 from orchestrator.rpc.answers import NO_ADDRESS, answer_to, local_answer
 from orchestrator.rpc.targets import ChannelSettings, Target, open_channel
@@ -36,9 +40,14 @@ class _Service:
     __slots__ = ("_channels", "_last", "_stubs")
 
     def __init__(self, channels: Sequence[grpc.aio.Channel]) -> None:
-        self._channels: Final = tuple(channels)
+        self._channels = tuple(channels)
         self._last = 0
-        self._stubs: Final[dict[str, tuple[_Stub, ...]]] = {}
+        self._stubs: dict[str, tuple[_Stub, ...]] = {}
+
+    def replace(self, old: grpc.aio.Channel, new: grpc.aio.Channel) -> None:
+        """Calls that begin from now on take the new channel."""
+        self._channels = tuple(new if channel is old else channel for channel in self._channels)
+        self._stubs = {}
 
     def stub(self, path: str) -> _Stub:
         """The method on the next target that is not known to be unreachable; if all are, on the next one."""
@@ -67,16 +76,30 @@ class ParticipantChannels:
     Services at the same target share its connection.
     """
 
-    def __init__(self, targets: Mapping[str, Sequence[Target]], settings: ChannelSettings | None = None) -> None:
-        """Opens no connection yet. Raises ``OSError`` if a TLS file cannot be read; needs a running event loop."""
+    def __init__(
+        self,
+        targets: Mapping[str, Sequence[Target]],
+        settings: ChannelSettings | None = None,
+        follower: Follower | None = None,
+    ) -> None:
+        """Opens no connection yet; needs a running event loop. Raises ``TlsFileError`` for TLS files that are no good.
+
+        ``follower`` tells when those of a target are renewed. Without it a channel keeps what it was opened with.
+        """
         self._settings: Final = settings or ChannelSettings()
         distinct = {target for several in targets.values() for target in several}
-        self._channels: Final = {target: open_channel(target, self._settings) for target in distinct}
+        self._followed: Final = {tls: tls.follow() for tls in {target.tls for target in distinct} if tls is not None}
+        self._channels: Final = {target: self._open(target) for target in distinct}
         self._services: Final = {
             service: _Service([self._channels[target] for target in several])
             for service, several in targets.items()
             if several
         }
+        self._retired: Final[dict[grpc.aio.Channel, asyncio.TimerHandle]] = {}
+        self._closing: Final[set[asyncio.Task[None]]] = set()
+        if follower is not None:
+            for tls, followed in self._followed.items():
+                follower.follow(followed, partial(self._renew, tls))
 
     @property
     def services(self) -> frozenset[str]:
@@ -109,8 +132,41 @@ class ParticipantChannels:
 
     async def close(self) -> None:
         """Cancels what is in flight and closes the channels. May be called twice."""
-        for channel in self._channels.values():
+        for timer in self._retired.values():
+            timer.cancel()
+        for channel in (*self._channels.values(), *self._retired):
             await channel.close()
+
+    def _open(self, target: Target) -> grpc.aio.Channel:
+        followed = None if target.tls is None else self._followed[target.tls]
+        return open_channel(target, self._settings, followed)
+
+    async def _renew(self, tls: ClientTls) -> None:
+        """Opens anew what was opened with these files."""
+        await asyncio.gather(*(self._renew_target(target) for target in self._channels if target.tls == tls))
+
+    async def _renew_target(self, target: Target) -> None:
+        """Calls in flight end where they began."""
+        new = self._open(target)
+        await self._connected(new)  # or the next calls would all wait for the handshake
+        old, self._channels[target] = self._channels[target], new
+        for service in self._services.values():
+            service.replace(old, new)
+        # Not closed with a grace: that refuses calls which were sent an instant ago and have not left yet.
+        timer = asyncio.get_running_loop().call_later(self._settings.retire_after_s, self._retire, old)
+        self._retired[old] = timer
+
+    async def _connected(self, channel: grpc.aio.Channel) -> None:
+        """Returns once it is connected, and after a while also if it is not: the target may be away."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                await channel.channel_ready()
+
+    def _retire(self, channel: grpc.aio.Channel) -> None:
+        del self._retired[channel]
+        closing = asyncio.create_task(channel.close())
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
 
     def _too_large(self, call: Call) -> Answer:
         text = f"the request of {call.path} has {len(call.request)} bytes, over {self._settings.max_message_bytes}"

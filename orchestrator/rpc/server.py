@@ -1,9 +1,12 @@
 """The gRPC server of a node: the generic door, the typed front doors, health and reflection."""
 
 import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from saga.v1 import operator_service_pb2, saga_service_pb2
@@ -11,15 +14,21 @@ from saga.v1.operator_service_pb2_grpc import add_SagaOperatorServiceServicer_to
 from saga.v1.saga_service_pb2_grpc import add_SagaServiceServicer_to_server
 
 from contracts.serving import SERVER_OPTIONS, ServingInterceptor, is_loopback
-from orchestrator.definitions.front_doors import front_doors
+from contracts.tls import ServerTls, connection_age
+from orchestrator.definitions.front_doors import FrontDoor, front_doors
 from orchestrator.definitions.registry import Registry
 from orchestrator.engine.api import SagaEngine
 from orchestrator.engine.ports import QueryStore
 from orchestrator.operations.operators import Operators
+from orchestrator.rpc.access.access import Access
+from orchestrator.rpc.access.guard import Guard
+from orchestrator.rpc.access.permissions import check_complete
+from orchestrator.rpc.access.settings import AccessSettings
 from orchestrator.rpc.admission import Gate, start_methods
 from orchestrator.rpc.backlog import CHANNELZ, Backlog, server_ids
 from orchestrator.rpc.front_door import front_door_handlers
 from orchestrator.rpc.in_flight import InFlight
+from orchestrator.rpc.limits.interceptor import CallerLimits
 from orchestrator.rpc.operator_service import OperatorService
 from orchestrator.rpc.saga_service import SagaService
 from orchestrator.rpc.settings import RpcSettings
@@ -47,30 +56,52 @@ class RpcServer:
         *,
         operators: Operators | None = None,
         credentials: grpc.ServerCredentials | None = None,
+        access: AccessSettings | None = None,
     ) -> None:
-        """Needs a running event loop. Without ``operators`` their service is not served.
+        """Needs a running event loop. Without ``operators`` their service is not served. ``credentials``
+        are used instead of those that ``settings.tls`` gives.
 
-        Raises ``DefinitionErrors`` for a faulty front door, and ``ValueError`` if other machines would reach the
-        address without TLS and ``settings.allow_insecure`` does not say that they may.
+        Without ``access`` nobody is asked who calls, and everybody may do everything. Raises ``DefinitionErrors`` for a
+        faulty front door, ``TlsFileError`` for TLS files that are no good, ``PolicyError`` for a faulty policy,
+        ``PermissionMissing`` for a served RPC that the table of permissions lacks, and ``ValueError`` if other machines
+        would reach the address without TLS or without a policy, and ``settings.allow_insecure`` does not say that they
+        may.
         """
-        if credentials is None and not is_loopback(settings.listen_address) and not settings.allow_insecure:
+        guarded = (credentials or settings.tls) is not None and access is not None
+        if not guarded and not is_loopback(settings.listen_address) and not settings.allow_insecure:
             raise ValueError(
-                f"{settings.listen_address} is reached by other machines: give the server a certificate, listen on "
-                "127.0.0.1, or set allow_insecure"
+                f"{settings.listen_address} is reached by other machines: give the server a certificate and a policy, "
+                "listen on 127.0.0.1, or set allow_insecure"
             )
         self._settings: Final = settings
-        self._credentials: Final = credentials
+        self._tls_files: Final = None if settings.tls is None else settings.tls.follow()
+        self._credentials: Final = credentials or self._credentials_of(settings.tls)
         self._in_flight: Final = InFlight()
         self._health: Final = health.aio.HealthServicer()
         doors = front_doors(registry)
+        starts = {door.method.path: door.definition.name for door in doors}
+        self._access: Final = None if access is None else Access(access, starts)
         others = server_ids()
         self._server: Final = grpc.aio.server(
             interceptors=[
                 self._in_flight,
+                *([] if self._access is None else [self._access.interceptor]),
+                CallerLimits(settings.callers, settings.max_concurrent_rpcs),
                 Gate(engine, start_methods(doors)),
-                ServingInterceptor(settings.max_message_bytes, max_concurrent_calls=settings.max_concurrent_rpcs),
+                ServingInterceptor(
+                    settings.max_message_bytes,
+                    max_concurrent_calls=settings.max_concurrent_rpcs,
+                    slow_reader_s=settings.slow_reader_s,
+                ),
+                *([] if self._access is None else [_guard(queries, operators)]),
             ],
-            options=[*SERVER_OPTIONS(settings.max_message_bytes, reuse_port=settings.reuse_port), CHANNELZ],
+            options=[
+                *SERVER_OPTIONS(
+                    settings.max_message_bytes, reuse_port=settings.reuse_port, max_connections=settings.max_connections
+                ),
+                *_connection_age(settings),
+                CHANNELZ,
+            ],
             # A backstop, with room for health: the interceptor refuses before this does, and says why.
             maximum_concurrent_rpcs=2 * settings.max_concurrent_rpcs + 100,
         )
@@ -89,6 +120,9 @@ class RpcServer:
         if settings.reflection:
             names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
+        if self._access is not None:
+            check_complete(_descriptors(doors, self._services, settings), starts)
+        self.token_port = 0
         self._stopping: asyncio.Task[bool] | None = None
 
     @property
@@ -98,13 +132,23 @@ class RpcServer:
 
     async def start(self) -> int:
         """Binds and serves; returns the port (0 for a Unix socket). Raises ``RuntimeError`` if it cannot bind."""
-        address = self._settings.listen_address
-        if self._credentials is not None:
-            port = self._server.add_secure_port(address, self._credentials)
-        else:
-            port = self._server.add_insecure_port(address)
+        settings = self._settings
+        port = self._bind(settings.listen_address, self._credentials)
+        if settings.token_listen_address and settings.tls is not None:
+            credentials = self._credentials_of(replace(settings.tls, client_ca_file=None))
+            self.token_port = self._bind(settings.token_listen_address, credentials)
         await self.set_serving(False)
         await self._server.start()
+        return port
+
+    def _credentials_of(self, tls: ServerTls | None) -> grpc.ServerCredentials | None:
+        return None if tls is None or self._tls_files is None else tls.credentials(self._tls_files)
+
+    def _bind(self, address: str, credentials: grpc.ServerCredentials | None) -> int:
+        if credentials is None:
+            port = self._server.add_insecure_port(address)
+        else:
+            port = self._server.add_secure_port(address, credentials)
         return 0 if address.startswith("unix") else port
 
     async def set_serving(self, serving: bool) -> None:
@@ -128,4 +172,27 @@ class RpcServer:
         await self._health.enter_graceful_shutdown()
         await self._in_flight.quiet(_QUIET_S, min(_QUIET_TIMEOUT_S, grace_s))
         await self._server.stop(grace_s)
-        return await self._in_flight.ended(_ABORT_S)
+        ended = await self._in_flight.ended(_ABORT_S)
+        if self._access is not None:
+            await self._access.stop()
+        return ended
+
+
+def _guard(queries: QueryStore, operators: Operators | None) -> Guard:
+    return Guard(queries.visible, None if operators is None else operators.store.visible_bulks)
+
+
+def _descriptors(
+    doors: Iterable[FrontDoor], services: Iterable[str], settings: RpcSettings
+) -> Iterator[ServiceDescriptor]:
+    """Of every service that is served."""
+    found = {door.method.service: door.method.service_descriptor for door in doors}
+    pool = saga_service_pb2.DESCRIPTOR.pool
+    for name in (*services, health.SERVICE_NAME, *([reflection.SERVICE_NAME] if settings.reflection else [])):
+        yield found.get(name) or pool.FindServiceByName(name)
+
+
+def _connection_age(settings: RpcSettings) -> list[tuple[str, int]]:
+    if settings.tls is None:
+        return []
+    return connection_age(settings.max_connection_age_s, settings.connection_grace_s)

@@ -2,35 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 import grpc
 
-
-@dataclass(frozen=True, slots=True)
-class Tls:
-    """How a target proves who it is, and how this node does. Files are PEM; they are read when the channel is made."""
-
-    ca_file: Path | None = None
-    """Whom to trust; None is the system's own store."""
-    cert_file: Path | None = None
-    """This node's certificate, for mutual TLS; needs ``key_file``."""
-    key_file: Path | None = None
-    server_name: str | None = None
-    """The name that the target's certificate must carry, where it is not the host of the address."""
-
-    def __post_init__(self) -> None:
-        if (self.cert_file is None) != (self.key_file is None):
-            raise ValueError("mutual TLS needs both a certificate file and a key file")
-
-    def credentials(self) -> grpc.ChannelCredentials:
-        """The credentials of a channel. Raises ``OSError`` if a file cannot be read."""
-        return grpc.ssl_channel_credentials(
-            root_certificates=None if self.ca_file is None else self.ca_file.read_bytes(),
-            private_key=None if self.key_file is None else self.key_file.read_bytes(),
-            certificate_chain=None if self.cert_file is None else self.cert_file.read_bytes(),
-        )
+from contracts.following import Followed
+from contracts.tls import ClientTls
+from orchestrator.definitions.policies import MAX_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +16,7 @@ class Target:
     """One address of a service, such as ``10.0.0.7:9000``; without ``tls`` it is called in the clear."""
 
     address: str
-    tls: Tls | None = None
+    tls: ClientTls | None = None
 
     def __post_init__(self) -> None:
         if not self.address:
@@ -58,6 +36,8 @@ class ChannelSettings:
     initial_reconnect_backoff_s: float = 0.1
     max_reconnect_backoff_s: float = 1.0
     connect_timeout_s: float = 2.0
+    retire_after_s: float = MAX_TIMEOUT_S + 1
+    """How long a connection whose certificates were renewed stays for the calls in flight on it."""
 
     options: Sequence[tuple[str, int]] = field(init=False, repr=False, compare=False)
     """The same as gRPC's channel arguments."""
@@ -86,11 +66,12 @@ class ChannelSettings:
         object.__setattr__(self, "options", (*arguments, *flags.items()))
 
 
-def open_channel(target: Target, settings: ChannelSettings) -> grpc.aio.Channel:
-    """A channel to one target; it connects at the first call. Raises ``OSError`` if a TLS file cannot be read."""
+def open_channel(target: Target, settings: ChannelSettings, followed: Followed | None = None) -> grpc.aio.Channel:
+    """A channel to one target; it connects at the first call. ``followed`` are the target's own TLS files.
+
+    Raises ``TlsFileError`` if it has to read them itself, and they are not good.
+    """
     if target.tls is None:
         return grpc.aio.insecure_channel(target.address, options=list(settings.options))
-    options: list[tuple[str, int | str]] = list(settings.options)
-    if target.tls.server_name is not None:
-        options.append(("grpc.ssl_target_name_override", target.tls.server_name))
-    return grpc.aio.secure_channel(target.address, target.tls.credentials(), options=options)
+    options = [*settings.options, *target.tls.options()]
+    return grpc.aio.secure_channel(target.address, target.tls.credentials(followed), options=options)

@@ -12,7 +12,9 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from contracts.collecting import settle_memory
 from contracts.serving import SERVER_OPTIONS, ServingInterceptor, is_loopback
+from contracts.tls import connection_age
 from participants.kit.barrier import Barrier
+from participants.kit.callers import Callers
 from participants.kit.failpoints import FailingBarrier
 from participants.kit.participant import Participant
 from participants.kit.settings import Settings
@@ -31,24 +33,22 @@ class ParticipantServer:
     def __init__(self, participant: Participant, settings: Settings) -> None:
         """Raises ``ValueError`` if the participant's bindings contradict its contract.
 
-        Raises :class:`InsecureAddressError` for an address that needs ``settings.allow_insecure``.
+        Raises :class:`InsecureAddressError` for an address that needs TLS or ``settings.allow_insecure``, and
+        ``TlsFileError`` for TLS files that are no good.
         """
-        if not is_loopback(settings.listen_address) and not settings.allow_insecure:
+        tls = settings.server_tls()
+        if tls is None and not is_loopback(settings.listen_address) and not settings.allow_insecure:
             raise InsecureAddressError(
-                f"{settings.listen_address} is reached by other machines, in the clear: "
-                "listen on 127.0.0.1, or set PARTICIPANT_ALLOW_INSECURE=true"
+                f"{settings.listen_address} is reached by other machines, in the clear: listen on 127.0.0.1, give it "
+                "PARTICIPANT_TLS_CERT_FILE, or set PARTICIPANT_ALLOW_INSECURE=true"
             )
         participant.check()
         self._participant = participant
         self._settings = settings
         self._transactions = Transactions(create_engine(settings), settings.transaction_timeout_s)
         self._health: Final = health.aio.HealthServicer()
-        self._server = grpc.aio.server(
-            interceptors=[
-                ServingInterceptor(settings.max_message_bytes, max_concurrent_calls=settings.max_concurrent_calls)
-            ],
-            options=SERVER_OPTIONS(settings.max_message_bytes, reuse_port=settings.reuse_port),
-        )
+        self._credentials = None if tls is None else tls.credentials(tls.follow())
+        self._server = _new_server(settings)
         failpoints = settings.armed()
         barrier = Barrier(self._transactions) if failpoints is None else FailingBarrier(self._transactions, failpoints)
         self._server.add_generic_rpc_handlers(participant.rpc_handlers(barrier))
@@ -59,11 +59,17 @@ class ParticipantServer:
     async def start(self) -> int:
         """Listens; returns the bound port. Raises ``RuntimeError`` if the address is taken."""
         if self._port is None:
-            self._port = self._server.add_insecure_port(self._settings.listen_address)
+            self._port = self._bind()
             await self._server.start()
             for service in ("", *self._participant.services()):
                 await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         return self._port
+
+    def _bind(self) -> int:
+        address = self._settings.listen_address
+        if self._credentials is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, self._credentials)
 
     async def stop(self) -> None:
         """Says NOT_SERVING, lets running calls and their transactions end within the grace, and closes the pool."""
@@ -78,6 +84,19 @@ class ParticipantServer:
         await self._transactions.close(self._settings.shutdown_grace_s)
 
 
+def _new_server(settings: Settings) -> grpc.aio.Server:
+    interceptors: list[grpc.aio.ServerInterceptor] = []
+    if settings.tls_client_ca_file is not None:
+        interceptors.append(Callers(settings.callers))
+    interceptors.append(
+        ServingInterceptor(settings.max_message_bytes, max_concurrent_calls=settings.max_concurrent_calls)
+    )
+    options = SERVER_OPTIONS(settings.max_message_bytes, reuse_port=settings.reuse_port)
+    if settings.tls_cert_file is not None:
+        options += connection_age(settings.max_connection_age_s, settings.connection_grace_s)
+    return grpc.aio.server(interceptors=interceptors, options=options)
+
+
 async def serve(participant: Participant, settings: Settings) -> None:
     """Serves until SIGTERM or SIGINT. Prints one line of JSON once it listens: ``{"participant": …, "port": …}``."""
     server = ParticipantServer(participant, settings)
@@ -89,7 +108,7 @@ async def serve(participant: Participant, settings: Settings) -> None:
         settle_memory()
         sys.stdout.write(json.dumps({"participant": participant.name, "port": port}) + "\n")
         sys.stdout.flush()
-        _log.info("participant_serving", participant=participant.name, port=port)
+        _log.info("participant_serving", participant=participant.name, port=port, tls=settings.transport())
         await stop.wait()
     finally:
         await server.stop()

@@ -4,14 +4,16 @@ from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from contracts.addresses import check_database_url, check_listen_address
 from contracts.failpoints import PARTICIPANT_POINTS, Failpoints, parse_failpoints
+from contracts.peer import is_spiffe_id
 from contracts.serving import is_loopback
+from contracts.tls_settings import TlsSettings
 
 
-class Settings(BaseSettings):
+class Settings(TlsSettings):
     """Every bound has its unit in its name. Raises ``pydantic.ValidationError`` naming the variable that is wrong."""
 
     model_config = SettingsConfigDict(env_prefix="PARTICIPANT_", frozen=True, allow_inf_nan=False)
@@ -20,6 +22,8 @@ class Settings(BaseSettings):
     """PostgreSQL URL of the database that holds the participant's tables and its barrier."""
     listen_address: str = "127.0.0.1:0"
     """Port 0 takes a free one; the bound port is printed on standard output."""
+    callers: tuple[str, ...] = ()
+    """SPIFFE IDs of the orchestrators that may call; none is everyone whose certificate the server trusts."""
     allow_insecure: bool = False
     """Serve, in the clear, on an address that other machines reach."""
     reuse_port: bool = False
@@ -56,8 +60,20 @@ class Settings(BaseSettings):
     def _check_listen_address(cls, address: str) -> str:
         return check_listen_address(address)
 
+    @field_validator("callers")
+    @classmethod
+    def _check_callers(cls, callers: tuple[str, ...]) -> tuple[str, ...]:
+        for caller in callers:
+            if not is_spiffe_id(caller):
+                raise ValueError(f"{caller!r} is no SPIFFE ID: write spiffe://trust.domain/path")
+        return callers
+
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.callers and self.tls_client_ca_file is None:
+            raise ValueError(
+                "PARTICIPANT_CALLERS needs PARTICIPANT_TLS_CLIENT_CA_FILE: callers are known by certificates alone"
+            )
         if parse_failpoints(self.failpoints, PARTICIPANT_POINTS) and not (
             self.allow_failpoints and is_loopback(self.listen_address)
         ):

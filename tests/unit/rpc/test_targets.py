@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.rpc.targets import ChannelSettings, Target, Tls
+from contracts.pem import TlsFileError
+from contracts.tls import ClientTls
+from orchestrator.rpc.targets import ChannelSettings, Target
 
 
 def test_a_frozen_peer_is_found_by_keepalive() -> None:
@@ -36,12 +38,12 @@ def test_settings_compare_by_what_was_set() -> None:
 
 def test_half_a_client_certificate_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="certificate file and a key file"):
-        Tls(cert_file=tmp_path / "cert.pem")
+        ClientTls(cert_file=tmp_path / "cert.pem")
 
 
 def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match=r"ca\.pem"):
-        Tls(ca_file=tmp_path / "ca.pem").credentials()
+    with pytest.raises(TlsFileError, match=r"ca_file: .*ca\.pem cannot be read"):
+        ClientTls(ca_file=tmp_path / "ca.pem").credentials()
 
 
 def test_a_target_without_an_address_is_refused() -> None:

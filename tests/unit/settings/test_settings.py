@@ -10,6 +10,7 @@ from contracts.starting import StartError, read_settings
 from orchestrator.cli.server import app
 from orchestrator.settings import Settings
 from participants.kit.settings import Settings as ParticipantSettings
+from tests.fixtures.certificates import Authority
 
 URL = "postgresql://user:secret@localhost:5432/name"
 WRONG = [
@@ -78,7 +79,7 @@ def test_every_kind_of_address_is_taken(monkeypatch: pytest.MonkeyPatch, address
 
 
 def test_tls_files_that_can_be_read_are_taken(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "ca.pem").touch()
+    (tmp_path / "ca.pem").write_bytes(Authority().certificate)
     tls = f'{{"address": "host:1", "tls": {{"ca_file": "{tmp_path / "ca.pem"}"}}}}'
     monkeypatch.setenv("ORCHESTRATOR_PARTICIPANTS", f'{{"a.B": [{tls}, "host:2"]}}')
     assert [target.tls is None for target in Settings().targets()["a.B"]] == [False, True]
