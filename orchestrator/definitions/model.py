@@ -27,7 +27,12 @@ neither a builder nor the comparison of a repeated request depends on them."""
 
 
 def clear_request_fields(message: Message) -> None:
-    """Clear :data:`REQUEST_FIELDS` of an input, in place."""
+    """Clear :data:`REQUEST_FIELDS` of an input, in place, and all that its contract does not know.
+
+    No rule has looked at what is unknown. A later version of the contract may come to know it, and no saga may then
+    hold what was never checked.
+    """
+    message.DiscardUnknownFields()
     for name in REQUEST_FIELDS:
         if name in message.DESCRIPTOR.fields_by_name:
             message.ClearField(name)

@@ -11,6 +11,7 @@ from saga.v1 import saga_service_pb2 as pb
 from saga.v1 import saga_service_pb2_grpc as pb_grpc
 
 from contracts.rules import violations
+from contracts.shape import misshapen
 from orchestrator.core.state import SagaStatus
 from orchestrator.definitions.model import Definition, clear_request_fields
 from orchestrator.definitions.registry import Registry
@@ -24,6 +25,7 @@ from orchestrator.rpc.error_mapping import (
     cancel_refused,
     definition_not_found,
     engine_errors,
+    invalid,
     invalid_input,
     outcome_pending,
     refuse_nul,
@@ -156,6 +158,9 @@ class SagaService(pb_grpc.SagaServiceServicer):
 def _checked_input(definition: Definition, request: pb.StartSagaRequest) -> Message:
     """The input without what concerns the call. Raises ``PayloadError``, and INVALID_ARGUMENT for a broken rule."""
     saga_input = definition.parse_input(request.input)
+    fault = misshapen(saga_input)
+    if fault is not None:
+        raise invalid("input", fault)
     if "request_id" in saga_input.DESCRIPTOR.fields_by_name:
         # A front door's input carries the id of its call, and its rules may demand one: this call's is.
         cast("Any", saga_input).request_id = request.request_id
