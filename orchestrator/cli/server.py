@@ -19,12 +19,14 @@ from sqlalchemy.exc import DBAPIError
 
 from contracts.collecting import settle_memory
 from contracts.starting import EXIT_CODE, StartError, explain_bind, explain_database, read_settings
+from contracts.tracebacks import log_of_loop
 from migrations import runner
 from orchestrator.app import Node
 from orchestrator.cli.shared_port import held_port
 from orchestrator.cli.workers import SCHEMA_EXIT_CODE, Served, Worker, WrongStartError, supervise
 from orchestrator.console.addresses import ConsoleAddressError
 from orchestrator.definitions.errors import DefinitionErrors
+from orchestrator.rpc.access.errors import PolicyError
 from orchestrator.engine.ports import DefinitionChanged, SchemaUnknown
 from orchestrator.settings import PREFIX, Settings
 from orchestrator.telemetry.logs import configure_logs
@@ -152,6 +154,8 @@ def _run(settings: Settings, database_url: str, *, is_worker: bool) -> None:
         uvloop.run(_serve(settings, database_url, is_worker=is_worker))
     except DefinitionErrors as errors:
         raise StartError("\n".join(str(fault) for fault in errors.faults)) from errors
+    except PolicyError as error:
+        raise StartError(f"{PREFIX}POLICY_FILE: {error}") from error
     except ConsoleAddressError as error:
         raise StartError(f"{PREFIX}CONSOLE_ADDRESS: {error}") from error
     except RuntimeError as error:
@@ -170,6 +174,7 @@ def _run(settings: Settings, database_url: str, *, is_worker: bool) -> None:
 
 
 async def _serve(settings: Settings, database_url: str, *, is_worker: bool) -> None:
+    log_of_loop()
     stopping = asyncio.Event()
     for number in (signal.SIGTERM,) if is_worker else (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)

@@ -9,10 +9,11 @@ from typing import Final
 import structlog
 
 from orchestrator.rpc.access.callers import Callers
+from orchestrator.rpc.access.errors import PolicyError
 from orchestrator.rpc.access.interceptor import AccessInterceptor
 from orchestrator.rpc.access.keys import IssuerKeys
 from orchestrator.rpc.access.policy import Issuer, Policy
-from orchestrator.rpc.access.policy_file import PolicyError, read_policy
+from orchestrator.rpc.access.policy_file import read_policy
 from orchestrator.rpc.access.settings import AccessSettings
 from orchestrator.rpc.access.sources import FileSource, Source, SourceError, UrlSource
 from orchestrator.rpc.access.tokens import Tokens

@@ -6,6 +6,8 @@ from typing import Final
 
 from google.protobuf.descriptor import ServiceDescriptor
 
+from orchestrator.rpc.access.errors import PermissionMissing
+
 OPERATOR_SERVICE: Final = "saga.v1.SagaOperatorService"
 START_SAGA: Final = "/saga.v1.SagaService/StartSaga"
 
@@ -108,10 +110,6 @@ METHODS: Final[Mapping[str, Permission]] = {
     ),
 }
 """By path. Typed front doors are beside it: each takes START of its definition."""
-
-
-class PermissionMissing(ValueError):  # noqa: N818  (named for what is not there)
-    """A served method has no permission in the table."""
 
 
 def check_complete(services: Iterable[ServiceDescriptor], starts: Iterable[str]) -> None:

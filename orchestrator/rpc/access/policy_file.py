@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from contracts.serving import is_loopback
+from orchestrator.rpc.access.errors import PolicyError
 from orchestrator.rpc.access.permissions import Role
 from orchestrator.rpc.access.policy import Entry, Issuer, Policy
 
@@ -24,10 +25,6 @@ _Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 _Tenant = Annotated[str, StringConstraints(max_length=63, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$")]
 _TenantOrAll = Annotated[str, StringConstraints(max_length=63, pattern=r"^(\*|([A-Za-z0-9][A-Za-z0-9._-]*)?)$")]
 _Definition = Annotated[str, StringConstraints(max_length=64, pattern=r"^(\*|[A-Za-z0-9][A-Za-z0-9._-]*)$")]
-
-
-class PolicyError(ValueError):
-    """The policy file cannot be read, or says what it must not."""
 
 
 class _Table(BaseModel):
