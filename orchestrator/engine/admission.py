@@ -13,6 +13,8 @@ FULL: Final = 3.0
 """From this many times the target on every start is turned away; between that and the target a share of them."""
 SHARE: Final = 0.75
 """Of the sagas in memory: neither starts nor takeovers may fill more, so that neither has to wait for the other."""
+MODEST: Final = 2
+"""A caller with less than one in so many of an equal share of the sagas is not turned away for a delay."""
 RATE_S: Final = 1.0
 """Over how long admitted starts are counted."""
 FIRST_RATE: Final = 100.0
@@ -74,9 +76,11 @@ class Admission:
         """How far the node lags behind, for longer than a moment."""
         return min(self._delays) if len(self._delays) == SAMPLES else 0.0
 
-    def shed(self, in_memory: int) -> bool:
-        """Whether to turn the next start away: evenly, for the share that the delay says."""
-        if in_memory < self._policy.min_sagas:
+    def shed(self, in_memory: int, caller: str) -> bool:
+        """Whether to turn the next start away: evenly, for the share that the delay says, and none of a caller that has
+        asked for little: it is others that the node lags behind for.
+        """
+        if in_memory < self._policy.min_sagas or self._is_modest(caller):
             return False
         over = (self.delay_s - self._policy.target_delay_s) / (self._policy.target_delay_s * (FULL - 1))
         if over <= 0:
@@ -87,6 +91,10 @@ class Admission:
             return False
         self._owed -= 1
         return True
+
+    def _is_modest(self, caller: str) -> bool:
+        """Whether it has less than half of an equal share of the sagas in memory that were started here."""
+        return bool(self._started) and MODEST * self._started[caller] * len(self._started) < len(self._callers)
 
     # ---- by number ----
 

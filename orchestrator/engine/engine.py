@@ -259,7 +259,7 @@ class Engine:
         if not self._is_serving or not self._writer.store_answers:
             return None  # start() says what is the matter
         in_memory = len(self._dispatcher.runs)
-        if self._admission.shed(in_memory):
+        if self._admission.shed(in_memory, caller):
             self._observer.start_refused("delay")
         elif self._admission.is_full(in_memory, caller):
             self._observer.start_refused("full")

@@ -46,29 +46,40 @@ def start(admission: Admission, caller: str = "a", times: int = 1) -> list[UUID]
 )
 def test_the_share_that_is_turned_away_grows_with_the_delay(delay_s: float, turned_away: int) -> None:
     late = lagging(delay_s)
-    assert sum(late.shed(MANY) for _ in range(100)) == pytest.approx(turned_away, abs=1)
+    assert sum(late.shed(MANY, "a") for _ in range(100)) == pytest.approx(turned_away, abs=1)
 
 
 def test_turning_away_is_spread_evenly() -> None:
     late = lagging(0.2001)
-    assert [late.shed(MANY) for _ in range(6)] == [False, True] * 3
+    assert [late.shed(MANY, "a") for _ in range(6)] == [False, True] * 3
+
+
+def test_a_caller_that_asked_for_little_is_not_turned_away_for_what_others_ask() -> None:
+    late = lagging(9.0)
+    start(late, "flood", 40)
+    assert late.shed(MANY, "flood")
+    assert not late.shed(MANY, "new")
+    start(late, "small", 9)
+    assert not late.shed(MANY, "small"), "two share 49 sagas, and it has less than a quarter"
+    start(late, "small", 4)
+    assert late.shed(MANY, "small")
 
 
 def test_a_node_with_little_to_do_turns_nobody_away_for_a_delay() -> None:
     late = lagging(9.0)
-    assert not late.shed(POLICY.min_sagas - 1)
-    assert late.shed(POLICY.min_sagas)
+    assert not late.shed(POLICY.min_sagas - 1, "a")
+    assert late.shed(POLICY.min_sagas, "a")
 
 
 def test_a_delay_counts_once_it_stands() -> None:
     late = admission()
     for _ in range(SAMPLES - 1):
         late.sample(9.0)
-    assert not late.shed(MANY)
+    assert not late.shed(MANY, "a")
     late.sample(9.0)
-    assert late.shed(MANY)
+    assert late.shed(MANY, "a")
     late.sample(0.0)
-    assert not late.shed(MANY), "the backlog was gone for a moment, so there is none that stands"
+    assert not late.shed(MANY, "a"), "the backlog was gone for a moment, so there is none that stands"
     late.forget_samples()
     assert late.delay_s == 0.0
 
