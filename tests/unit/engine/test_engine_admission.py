@@ -61,7 +61,7 @@ def test_a_caller_that_asked_for_little_is_not_turned_away_for_what_others_ask()
     assert not late.shed(MANY, "new")
     start(late, "small", 9)
     assert not late.shed(MANY, "small"), "two share 49 sagas, and it has less than a quarter"
-    start(late, "small", 4)
+    start(late, "small", 5)
     assert late.shed(MANY, "small")
 
 
