@@ -26,10 +26,11 @@ from orchestrator.cli.shared_port import held_port
 from orchestrator.cli.workers import SCHEMA_EXIT_CODE, Served, Worker, WrongStartError, supervise
 from orchestrator.console.addresses import ConsoleAddressError
 from orchestrator.definitions.errors import DefinitionErrors
-from orchestrator.rpc.access.errors import PolicyError
 from orchestrator.engine.ports import DefinitionChanged, SchemaUnknown
+from orchestrator.rpc.access.errors import PolicyError
 from orchestrator.settings import PREFIX, Settings
 from orchestrator.telemetry.logs import configure_logs
+from orchestrator.telemetry.metrics_server import MetricsAddressError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The saga orchestrator."
@@ -145,7 +146,14 @@ def _environment(settings: Settings, database_url: str, address: str, number: in
         ADDRESS: address,
         f"{PREFIX}NODE_NAME": f"{settings.node_name}-{number}",
         f"{PREFIX}CONSOLE_ADDRESS": settings.console_address if number == 1 else "",
+        f"{PREFIX}METRICS_ADDRESS": _of_worker(settings.metrics_address, number),
     }
+
+
+def _of_worker(address: str, number: int) -> str:
+    """The first worker takes the port itself, each other one the next."""
+    host, _, port = address.rpartition(":")
+    return f"{host}:{int(port) + number - 1}" if host and int(port) else address
 
 
 def _run(settings: Settings, database_url: str, *, is_worker: bool) -> None:
@@ -158,6 +166,8 @@ def _run(settings: Settings, database_url: str, *, is_worker: bool) -> None:
         raise StartError(f"{PREFIX}POLICY_FILE: {error}") from error
     except ConsoleAddressError as error:
         raise StartError(f"{PREFIX}CONSOLE_ADDRESS: {error}") from error
+    except MetricsAddressError as error:
+        raise StartError(f"{PREFIX}METRICS_ADDRESS: {error}") from error
     except RuntimeError as error:
         told = explain_bind(error, ADDRESS, settings.listen_address)
         if told is None:

@@ -1,13 +1,12 @@
-"""Payloads for people to read: JSON by the descriptors, without what their contract calls sensitive."""
+"""Payloads for people to read: JSON by the descriptors, without what their contract calls personal or secret."""
 
-from typing import Any, Final, cast
+from typing import Final
 
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.json_format import MessageToJson
 from google.protobuf.message import DecodeError, Message
 from saga.v1 import operator_pb2 as op
-from saga.v1 import options_pb2
 
+from contracts.sensitivity import redact
 from orchestrator.core.state import SagaState, SagaStatus, StepStatus
 from orchestrator.definitions.errors import BuilderError, PayloadError
 from orchestrator.definitions.model import Definition
@@ -16,43 +15,6 @@ MAX_JSON_CHARS: Final = 65_536
 """Of one payload."""
 MAX_STEPS_CHARS: Final = 400_000
 """Of the payloads of all steps of a saga: an answer has a bound, too."""
-REDACTED: Final = "[redacted]"
-
-
-def redact(message: Message) -> None:
-    """Takes out, in place, what the fields' options call sensitive, and what no descriptor describes."""
-    message.DiscardUnknownFields()
-    descriptor = cast("Descriptor", message.DESCRIPTOR)  # typed as a union with its implementation
-    for field in descriptor.fields:
-        if field.GetOptions().Extensions[options_pb2.sensitive]:
-            _hide(message, field)
-        elif field.message_type is not None:
-            _redact_within(message, field)
-
-
-def _hide(message: Message, field: FieldDescriptor) -> None:
-    if all(each.number != field.number for each, _ in message.ListFields()):
-        return
-    message.ClearField(field.name)
-    if field.type == FieldDescriptor.TYPE_STRING:
-        if field.is_repeated:
-            getattr(message, field.name).append(REDACTED)
-        else:
-            setattr(message, field.name, REDACTED)
-
-
-def _redact_within(message: Message, field: FieldDescriptor) -> None:
-    value: Any = getattr(message, field.name)
-    if not field.is_repeated:
-        if message.HasField(field.name):
-            redact(value)
-    elif field.message_type is not None and field.message_type.GetOptions().map_entry:
-        if field.message_type.fields_by_name["value"].message_type is not None:
-            for each in value.values():
-                redact(each)
-    else:
-        for each in value:
-            redact(each)
 
 
 def show(message: Message, max_chars: int = MAX_JSON_CHARS) -> op.Payload:

@@ -33,7 +33,8 @@ UNAVAILABLE: Final = (
 def store_errors(doing: str) -> Iterator[None]:
     """Turns what says that the store did not answer into :class:`StoreUnavailable`; programming errors pass.
 
-    No message carries values: PostgreSQL's DETAIL, which quotes rows, is taken off. ``doing`` goes into the message.
+    No message carries values: what quotes rows and arguments is replaced by the kind of the error and the constraint's
+    name. ``doing`` goes into the message.
     """
     try:
         yield
@@ -46,9 +47,16 @@ def store_errors(doing: str) -> Iterator[None]:
             raise
         raise StoreUnavailable(f"the connection was lost while {doing}") from None
     except asyncpg.PostgresError as error:
-        error.detail = None
-        error.internal_query = None
+        _strip(error, doing)
         raise
+
+
+def _strip(error: asyncpg.PostgresError, doing: str) -> None:
+    """Takes the values out. What a role may not do, or a table does not have, is said in names, and stays."""
+    error.detail = error.hint = error.context = error.internal_query = None
+    if not isinstance(error, asyncpg.SyntaxOrAccessError):
+        rule = f", constraint {error.constraint_name}" if error.constraint_name else ""
+        error.args = (f"the database refused {doing}: {type(error).__name__}{rule}",)
 
 
 def _says_closed(error: asyncpg.InterfaceError) -> bool:

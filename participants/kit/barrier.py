@@ -18,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from contracts.errors import Reason, RpcError, from_status, to_status
 from contracts.metadata import VERDICT, VERDICT_STORED
 from contracts.method import Method
+from contracts.sensitivity import scrub
 from participants.kit import store
 from participants.kit.call import StepContext
 from participants.kit.decisions import (
@@ -98,12 +99,12 @@ class Barrier:
             try:
                 response = await handler(request, step, session.db)
             except Rejected as rejected:
-                verdict = rejected.to_error(domain_of(method), trailers=_PROOF)
+                verdict = _told(rejected.to_error(domain_of(method), trailers=_PROOF), request)
                 stored = store.set_rejected(step, request_hash, to_status(verdict).SerializeToString())
                 await session.commit(store.UNDO_BUSINESS, stored)
                 raise verdict from rejected
             except Busy as busy:
-                raise busy.to_error(domain_of(method)) from busy
+                raise _told(busy.to_error(domain_of(method)), request) from busy
             answer = _serialize(method, response)
             await session.commit(store.set_done(step, request_hash, answer))
             return answer
@@ -133,7 +134,7 @@ class Barrier:
             try:
                 response = _serialize(method, await handler(request, step, session.db))
             except (Rejected, Busy) as refused:  # stores nothing: whether it can be undone is judged anew next time
-                raise refused.to_error(domain_of(method)) from refused
+                raise _told(refused.to_error(domain_of(method)), request) from refused
             await session.commit(store.set_undone(step, response))
             return response
 
@@ -174,7 +175,7 @@ class Barrier:
             try:
                 response = _serialize(method, await handler(request, session.db))
             except (Rejected, Busy) as refused:
-                raise refused.to_error(domain_of(method)) from refused
+                raise _told(refused.to_error(domain_of(method)), request) from refused
             await session.commit()
             return response
 
@@ -201,6 +202,13 @@ def _serialize(method: Method[Any, Any], response: Message) -> bytes:
     if not isinstance(response, method.response):
         raise TypeError(f"the handler of {method.full_name} returned {type(response).__name__}")
     return bytes(response.SerializeToString(deterministic=True))
+
+
+def _told(error: RpcError, request: Message) -> RpcError:
+    """What a handler says of a request, without what its contract calls personal or secret: it is stored and logged."""
+    error.message = scrub(error.message, request)
+    error.metadata = {key: scrub(value, request) for key, value in error.metadata.items()}
+    return error
 
 
 def _settled(state: BarrierState, response: bytes) -> participant_service_pb2.SettleResponse:

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 
 from contracts.log_stream import LossyStream
 from contracts.starting import EXIT_CODE, StartError, explain_bind, explain_database, read_settings
+from contracts.tracebacks import describe_exception, log_of_libraries, log_of_loop
 from participants.kit.participant import Participant
 from participants.kit.server import InsecureAddressError, serve
 from participants.kit.settings import Settings
@@ -31,12 +32,14 @@ def _configure_logs(level: str) -> None:
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            describe_exception,
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", LossyStream(sys.stderr))),
         cache_logger_on_first_use=True,
     )
+    log_of_libraries(_LEVELS[level])
 
 
 @contextmanager
@@ -49,6 +52,11 @@ def _start_errors() -> Iterator[None]:
             _log.debug("start_failed", exc_info=True)
         typer.echo(str(error), err=True)
         raise typer.Exit(EXIT_CODE) from None
+
+
+async def _serve(participant: Participant, settings: Settings) -> None:
+    log_of_loop()
+    await serve(participant, settings)
 
 
 def command_line(participant: Participant, chain: str | None = None) -> typer.Typer:
@@ -71,7 +79,7 @@ def command_line(participant: Participant, chain: str | None = None) -> typer.Ty
             settings = read_settings(lambda: Settings.model_validate({"application_name": participant.name}), PREFIX)
             _configure_logs(settings.log_level)
             try:
-                uvloop.run(serve(participant, settings))
+                uvloop.run(_serve(participant, settings))
             except InsecureAddressError as error:
                 raise StartError(f"{PREFIX}LISTEN_ADDRESS: {error}") from error
             except RuntimeError as error:

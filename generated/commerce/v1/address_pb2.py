@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from saga.v1 import options_pb2 as saga_dot_v1_dot_options__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63ommerce/v1/address.proto\x12\x0b\x63ommerce.v1\x1a\x15saga/v1/options.proto\"\xb4\x01\n\x07\x41\x64\x64ress\x12 \n\trecipient\x18\x01 \x01(\tB\r\xa2\xce\x18\x05\x08\x01\x18\x80\x01\xa8\xce\x18\x01\x12&\n\raddress_lines\x18\x02 \x03(\tB\x0f\xa2\xce\x18\x07\x18\x80\x01\x38\x01@\x04\xa8\xce\x18\x01\x12\x1b\n\x08locality\x18\x03 \x01(\tB\t\xa2\xce\x18\x05\x08\x01\x18\x80\x01\x12\x1b\n\x0bpostal_code\x18\x04 \x01(\tB\x06\xa2\xce\x18\x02\x18\x10\x12%\n\x0bregion_code\x18\x05 \x01(\tB\x10\xa2\xce\x18\x0c\x08\x01\"\x08[A-Z]{2}b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19\x63ommerce/v1/address.proto\x12\x0b\x63ommerce.v1\x1a\x15saga/v1/options.proto\"\xb8\x01\n\x07\x41\x64\x64ress\x12 \n\trecipient\x18\x01 \x01(\tB\r\xa2\xce\x18\x05\x08\x01\x18\x80\x01\xb0\xce\x18\x01\x12&\n\raddress_lines\x18\x02 \x03(\tB\x0f\xa2\xce\x18\x07\x18\x80\x01\x38\x01@\x04\xb0\xce\x18\x01\x12\x1b\n\x08locality\x18\x03 \x01(\tB\t\xa2\xce\x18\x05\x08\x01\x18\x80\x01\x12\x1f\n\x0bpostal_code\x18\x04 \x01(\tB\n\xa2\xce\x18\x02\x18\x10\xb0\xce\x18\x01\x12%\n\x0bregion_code\x18\x05 \x01(\tB\x10\xa2\xce\x18\x0c\x08\x01\"\x08[A-Z]{2}b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,15 +33,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'commerce.v1.address_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ADDRESS'].fields_by_name['recipient']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['recipient']._serialized_options = b'\242\316\030\005\010\001\030\200\001\250\316\030\001'
+  _globals['_ADDRESS'].fields_by_name['recipient']._serialized_options = b'\242\316\030\005\010\001\030\200\001\260\316\030\001'
   _globals['_ADDRESS'].fields_by_name['address_lines']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['address_lines']._serialized_options = b'\242\316\030\007\030\200\0018\001@\004\250\316\030\001'
+  _globals['_ADDRESS'].fields_by_name['address_lines']._serialized_options = b'\242\316\030\007\030\200\0018\001@\004\260\316\030\001'
   _globals['_ADDRESS'].fields_by_name['locality']._loaded_options = None
   _globals['_ADDRESS'].fields_by_name['locality']._serialized_options = b'\242\316\030\005\010\001\030\200\001'
   _globals['_ADDRESS'].fields_by_name['postal_code']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['postal_code']._serialized_options = b'\242\316\030\002\030\020'
+  _globals['_ADDRESS'].fields_by_name['postal_code']._serialized_options = b'\242\316\030\002\030\020\260\316\030\001'
   _globals['_ADDRESS'].fields_by_name['region_code']._loaded_options = None
   _globals['_ADDRESS'].fields_by_name['region_code']._serialized_options = b'\242\316\030\014\010\001\"\010[A-Z]{2}'
   _globals['_ADDRESS']._serialized_start=66
-  _globals['_ADDRESS']._serialized_end=246
+  _globals['_ADDRESS']._serialized_end=250
 # @@protoc_insertion_point(module_scope)

@@ -25,13 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import descriptor_pb2 as google_dot_protobuf_dot_descriptor__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15saga/v1/options.proto\x12\x07saga.v1\x1a google/protobuf/descriptor.proto\"1\n\nStartsSaga\x12\x12\n\ndefinition\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"-\n\x12ParticipantOptions\x12\x17\n\x0fwithout_barrier\x18\x01 \x01(\x08\"\xbe\x01\n\nFieldRules\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x0f\n\x07min_len\x18\x02 \x01(\x05\x12\x0f\n\x07max_len\x18\x03 \x01(\x05\x12\x0f\n\x07pattern\x18\x04 \x01(\t\x12\x10\n\x03gte\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03lte\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\tmin_items\x18\x07 \x01(\x05\x12\x11\n\tmax_items\x18\x08 \x01(\x05\x12\x11\n\tunique_by\x18\t \x01(\tB\x06\n\x04_gteB\x06\n\x04_lte:6\n\x0c\x63ompensation\x12\x1e.google.protobuf.MethodOptions\x18\xe1\x89\x03 \x01(\t:J\n\x0bstarts_saga\x12\x1e.google.protobuf.MethodOptions\x18\xe2\x89\x03 \x01(\x0b\x32\x13.saga.v1.StartsSaga:S\n\x0bparticipant\x12\x1f.google.protobuf.ServiceOptions\x18\xe3\x89\x03 \x01(\x0b\x32\x1b.saga.v1.ParticipantOptions:C\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xe4\x89\x03 \x01(\x0b\x32\x13.saga.v1.FieldRules:2\n\tsensitive\x12\x1d.google.protobuf.FieldOptions\x18\xe5\x89\x03 \x01(\x08\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15saga/v1/options.proto\x12\x07saga.v1\x1a google/protobuf/descriptor.proto\"1\n\nStartsSaga\x12\x12\n\ndefinition\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x05\"-\n\x12ParticipantOptions\x12\x17\n\x0fwithout_barrier\x18\x01 \x01(\x08\"\xbe\x01\n\nFieldRules\x12\x10\n\x08required\x18\x01 \x01(\x08\x12\x0f\n\x07min_len\x18\x02 \x01(\x05\x12\x0f\n\x07max_len\x18\x03 \x01(\x05\x12\x0f\n\x07pattern\x18\x04 \x01(\t\x12\x10\n\x03gte\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\x10\n\x03lte\x18\x06 \x01(\x03H\x01\x88\x01\x01\x12\x11\n\tmin_items\x18\x07 \x01(\x05\x12\x11\n\tmax_items\x18\x08 \x01(\x05\x12\x11\n\tunique_by\x18\t \x01(\tB\x06\n\x04_gteB\x06\n\x04_lte*\\\n\x0bSensitivity\x12\x1b\n\x17SENSITIVITY_UNSPECIFIED\x10\x00\x12\x18\n\x14SENSITIVITY_PERSONAL\x10\x01\x12\x16\n\x12SENSITIVITY_SECRET\x10\x02:6\n\x0c\x63ompensation\x12\x1e.google.protobuf.MethodOptions\x18\xe1\x89\x03 \x01(\t:J\n\x0bstarts_saga\x12\x1e.google.protobuf.MethodOptions\x18\xe2\x89\x03 \x01(\x0b\x32\x13.saga.v1.StartsSaga:S\n\x0bparticipant\x12\x1f.google.protobuf.ServiceOptions\x18\xe3\x89\x03 \x01(\x0b\x32\x1b.saga.v1.ParticipantOptions:C\n\x05rules\x12\x1d.google.protobuf.FieldOptions\x18\xe4\x89\x03 \x01(\x0b\x32\x13.saga.v1.FieldRules:2\n\tsensitive\x12\x1d.google.protobuf.FieldOptions\x18\xe5\x89\x03 \x01(\x08:J\n\x0bsensitivity\x12\x1d.google.protobuf.FieldOptions\x18\xe6\x89\x03 \x01(\x0e\x32\x14.saga.v1.Sensitivityb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'saga.v1.options_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_SENSITIVITY']._serialized_start=359
+  _globals['_SENSITIVITY']._serialized_end=451
   _globals['_STARTSSAGA']._serialized_start=68
   _globals['_STARTSSAGA']._serialized_end=117
   _globals['_PARTICIPANTOPTIONS']._serialized_start=119

@@ -6,7 +6,8 @@ from commerce.v1.address_pb2 import Address
 from google.protobuf.struct_pb2 import Struct
 from orders.v1.orders_pb2 import OrderLine, PlaceOrderRequest
 
-from orchestrator.operations.payloads import MAX_JSON_CHARS, REDACTED, redact, show, show_bytes
+from contracts.sensitivity import REDACTED, redact
+from orchestrator.operations.payloads import MAX_JSON_CHARS, show, show_bytes
 
 HOSTILE = "<img src=x onerror=alert(1)> \x1b[31mred"
 ORDER = PlaceOrderRequest(

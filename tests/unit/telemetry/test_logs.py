@@ -23,11 +23,11 @@ def as_before() -> Iterator[None]:
 def fail_with_payload() -> None:
     card = "pm_card_" + "secret"
     if card:
-        raise ValueError("the message stands in the log")
+        raise ValueError(f"{card} was declined")
 
 
 @pytest.mark.parametrize("json", [True, False])
-def test_a_traceback_names_places_and_shows_no_variables(json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_traceback_names_places_and_shows_neither_variables_nor_texts(json: bool, capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs("info", json=json)
     try:
         fail_with_payload()
@@ -35,7 +35,7 @@ def test_a_traceback_names_places_and_shows_no_variables(json: bool, capsys: pyt
         structlog.get_logger(__name__).exception("saga_defect", saga_id="1")
     said = capsys.readouterr().err
     assert "fail_with_payload" in said
-    assert "the message stands in the log" in said
+    assert "ValueError" in said
     assert "pm_card_secret" not in said
     if json:
         assert json_format.loads(said)["event"] == "saga_defect"
