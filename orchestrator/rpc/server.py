@@ -1,7 +1,7 @@
 """The gRPC server of a node: the generic door, the typed front doors, health and reflection."""
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -57,6 +57,7 @@ class RpcServer:
         operators: Operators | None = None,
         credentials: grpc.ServerCredentials | None = None,
         access: AccessSettings | None = None,
+        interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
     ) -> None:
         """Needs a running event loop. Without ``operators`` their service is not served. ``credentials``
         are used instead of those that ``settings.tls`` gives.
@@ -68,11 +69,12 @@ class RpcServer:
         may.
         """
         guarded = (credentials or settings.tls) is not None and access is not None
-        if not guarded and not is_loopback(settings.listen_address) and not settings.allow_insecure:
-            raise ValueError(
-                f"{settings.listen_address} is reached by other machines: give the server a certificate and a policy, "
-                "listen on 127.0.0.1, or set allow_insecure"
-            )
+        for address in filter(None, (settings.listen_address, settings.token_listen_address)):
+            if not guarded and not is_loopback(address) and not settings.allow_insecure:
+                raise ValueError(
+                    f"{address} is reached by other machines: give the server a certificate and a policy, "
+                    "listen on 127.0.0.1, or set allow_insecure"
+                )
         self._settings: Final = settings
         self._tls_files: Final = None if settings.tls is None else settings.tls.follow()
         self._credentials: Final = credentials or self._credentials_of(settings.tls)
@@ -85,6 +87,7 @@ class RpcServer:
         self._server: Final = grpc.aio.server(
             interceptors=[
                 self._in_flight,
+                *interceptors,
                 *([] if self._access is None else [self._access.interceptor]),
                 CallerLimits(settings.callers, settings.max_concurrent_rpcs),
                 Gate(engine, start_methods(doors)),

@@ -14,13 +14,12 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt import PyJWK
-from jwt.exceptions import PyJWTError
 
 from orchestrator.rpc.access.sources import Source, SourceError
 
 MAX_KEYS: Final = 64
 MIN_RSA_BITS: Final = 2048
-_ALGORITHMS: Final = {("RSA", None): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
+_ALGORITHMS: Final = {("RSA", ""): "RS256", ("EC", "P-256"): "ES256", ("OKP", "Ed25519"): "EdDSA"}
 """The one algorithm that a key of each kind is for: a token never chooses how it is verified (RFC 8725, 3.1)."""
 
 _log = structlog.get_logger(__name__)
@@ -61,7 +60,8 @@ def _read_key(jwk: Any) -> Key | None:
     if not isinstance(jwk, dict):
         return None
     kid, operations = jwk.get("kid"), jwk.get("key_ops", ["verify"])
-    algorithm = _ALGORITHMS.get((str(jwk.get("kty")), jwk.get("crv") if jwk.get("kty") != "RSA" else None))
+    kind = str(jwk.get("kty"))
+    algorithm = _ALGORITHMS.get((kind, "" if kind == "RSA" else str(jwk.get("crv"))))
     usable = (
         isinstance(kid, str)
         and 0 < len(kid) <= 256
@@ -75,7 +75,7 @@ def _read_key(jwk: Any) -> Key | None:
         return None
     try:
         public = PyJWK(jwk, algorithm).key
-    except (PyJWTError, ValueError, TypeError):
+    except Exception:  # whatever a key makes a library raise, it is none
         return None
     if not isinstance(public, RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey):  # a private one
         return None
@@ -165,6 +165,8 @@ class IssuerKeys:
             self._failed(f"it took longer than {self._timeout_s} s")
         except SourceError as error:
             self._failed(str(error))
+        except Exception as error:  # a defect, and no reason to forget the keys that there are
+            self._failed(type(error).__qualname__)
         else:
             self._good_s = self._monotonic_s()
 
