@@ -10,6 +10,7 @@ from playwright.async_api import Browser, Page, async_playwright
 
 from orchestrator.console.server import ConsoleServer
 from orchestrator.console.settings import ConsoleSettings
+from tests.console.bearer import Bearers, KnowingStandIn
 from tests.console.standin import FullStandIn
 from tests.fixtures.operator_service import serve_operator
 
@@ -83,6 +84,20 @@ async def site(chromium: Browser) -> AsyncIterator[Site]:
     async with serve_operator(service) as address:
         server = ConsoleServer("127.0.0.1:0", ConsoleSettings(refresh_s=REFRESH_S))
         yield Site(await server.start(address), service, chromium)
+        for context in list(chromium.contexts):
+            await context.close()
+        await server.stop()
+    assert not FAILURES, FAILURES
+
+
+@pytest.fixture
+async def guarded(chromium: Browser) -> AsyncIterator[tuple[Site, Bearers]]:
+    """The same before a node that asks who its callers are."""
+    FAILURES.clear()
+    service, bearers = KnowingStandIn(), Bearers()
+    async with serve_operator(service, first=[bearers]) as address:
+        server = ConsoleServer("127.0.0.1:0", ConsoleSettings(refresh_s=REFRESH_S, sign_in=True))
+        yield Site(await server.start(address), service, chromium), bearers
         for context in list(chromium.contexts):
             await context.close()
         await server.stop()
