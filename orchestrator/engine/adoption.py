@@ -9,6 +9,7 @@ import structlog
 
 from orchestrator.core.backoff import US, CorePolicy
 from orchestrator.core.inputs import Resumed
+from orchestrator.core.state import SagaStatus
 from orchestrator.definitions.errors import PayloadError
 from orchestrator.definitions.registry import Registry
 from orchestrator.engine.clock import DatabaseClock
@@ -16,7 +17,7 @@ from orchestrator.engine.dispatch import Dispatcher
 from orchestrator.engine.journal import JournalError
 from orchestrator.engine.observing import Observer
 from orchestrator.engine.ports import Batch, Checkpoint, NodeFenced, Store, StoredSaga, StoreUnavailable
-from orchestrator.engine.resume import give_up, release, resume_run
+from orchestrator.engine.resume import give_up, history, release, resume_run
 
 log = structlog.get_logger(__name__)
 
@@ -85,9 +86,12 @@ class Adoption:
         else:
             log.debug("saga_resumed", saga_id=saga_id, node=str(node_id), epoch=stored.epoch, seq=stored.last_seq)
             self._unreadable.pop(stored.saga_id, None)
-            self._observer.saga_resumed(run, crashed=run.state.stale_claims > 0)
+            crashed = run.state.stale_claims > 0
+            if run.trace.sampled:
+                self._observer.recalled(run, history(stored, run.names))
             self._dispatcher.add(run)
             self._dispatcher.feed(run, Resumed())
+            self._observer.saga_resumed(run, crashed=crashed)
 
     def _hand_back(self, stored: StoredSaga, node_id: UUID) -> None:
         """Each time for longer: every claim is an entry of the journal."""
@@ -95,10 +99,10 @@ class Adoption:
         if len(self._unreadable) < MAX_REMEMBERED or times:
             self._unreadable[stored.saga_id] = times + 1
         delay_us = min(int(self._policy.blocked_retry_s * US) << min(times, 16), LONGEST_RELEASE_US)
-        self._write(release(stored, self._clock.now_us() + delay_us), node_id)
+        self._spawn(self._release(release(stored, self._clock.now_us() + delay_us), node_id))
 
-    def _write(self, checkpoint: Checkpoint, node_id: UUID) -> None:
-        self._spawn(self._write_alone(checkpoint, node_id))
+    async def _release(self, checkpoint: Checkpoint, node_id: UUID) -> None:
+        await self._write_alone(checkpoint, node_id)
 
     def _give_up(self, stored: StoredSaga, reason: str, message: str, node_id: UUID) -> None:
         self._spawn(self._stop(stored, reason, message, node_id))
@@ -112,17 +116,23 @@ class Adoption:
             self._orphaned()
             return
         requests = [request for request in waiting if request.saga_id == stored.saga_id]
-        checkpoint = give_up(stored, reason, message, self._clock.now_us(), requests)
-        await self._write_alone(checkpoint, node_id)
+        now_us = self._clock.now_us()
+        checkpoint = give_up(stored, reason, message, now_us, requests)
+        if await self._write_alone(checkpoint, node_id) and stored.row.status is not SagaStatus.STUCK:
+            self._observer.saga_given_up(stored, reason, now_us)
 
-    async def _write_alone(self, checkpoint: Checkpoint, node_id: UUID) -> None:
-        """For a saga that is not in memory. If it fails, the saga is found again among those that the node owns."""
+    async def _write_alone(self, checkpoint: Checkpoint, node_id: UUID) -> bool:
+        """For a saga that is not in memory; whether it was written. If not, the saga is found again among those that
+        the node owns.
+        """
         try:
             if await self._store.commit(node_id, Batch(checkpoints=(checkpoint,))):
                 self._dispatcher.forget(checkpoint.saga_id)
+                return True
         except NodeFenced:
             self._fenced(node_id)
         except StoreUnavailable as error:
             log.warning("release_postponed", saga_id=str(checkpoint.saga_id), error=str(error))
             await asyncio.sleep(RETRY_S)
             self._orphaned()
+        return False

@@ -8,6 +8,7 @@ from uuid import UUID
 import structlog
 
 from orchestrator.core.effects import Effect, Invoke, SetTimer
+from orchestrator.core.events import Event
 from orchestrator.core.inputs import CancelRequested, DeadlineReached, Input, OperatorRequested, TimerFired
 from orchestrator.core.state import TERMINAL, SagaStatus
 from orchestrator.engine.calls import Calls
@@ -87,6 +88,10 @@ class Dispatcher:
     def mark_dirty(self, run: SagaRun) -> None:
         """The run has something to write."""
         self._gates.mark_dirty(run)
+
+    def happened(self, run: SagaRun, event: Event, at_us: int) -> None:
+        """A traced saga moved."""
+        self._observer.happened(run, event, at_us)
 
     def carry_out(self, run: SagaRun, effect: Effect) -> None:
         """Does what the core asks for. Its events are durable by now."""

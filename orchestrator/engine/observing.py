@@ -4,9 +4,13 @@ Everything here is called on the event loop in the middle of the engine's work: 
 Nothing of a payload is told.
 """
 
+from collections.abc import Iterable
+
 from orchestrator.core.effects import Invoke
+from orchestrator.core.events import Event
 from orchestrator.core.inputs import Input
 from orchestrator.engine.breakers import BreakerState
+from orchestrator.engine.ports import StoredSaga
 from orchestrator.engine.run import SagaRun
 
 
@@ -21,6 +25,15 @@ class Observer:
 
     def saga_halted(self, run: SagaRun, at_us: int) -> None:
         """A saga ended, or is stuck: see ``run.durable_status`` and ``run.state``. ``at_us`` is database time."""
+
+    def saga_given_up(self, stored: StoredSaga, reason: str, at_us: int) -> None:
+        """A saga is stuck that this program cannot even take into memory. ``stored`` is how it was before."""
+
+    def recalled(self, run: SagaRun, journal: Iterable[tuple[Event, int, int]]) -> None:
+        """A traced saga is in this node's memory again: its events with their times and epochs, the first one first."""
+
+    def happened(self, run: SagaRun, event: Event, at_us: int) -> None:
+        """A traced saga moved. The event is not durable yet: what depends on that waits for :meth:`saga_halted`."""
 
     def waiting(self, run: SagaRun, step: int, until_us: int) -> None:
         """A step waits by itself until ``until_us``, database time: for its next attempt, or blocked."""

@@ -1,6 +1,6 @@
 """From a stored saga to a run: fold the journal. There is no other recovery code."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from orchestrator.core.backoff import CorePolicy
 from orchestrator.core.events import Event, Failure, Phase, RequestConsumed, SagaStarted, SagaStuck
@@ -30,17 +30,33 @@ def resume_run(
     state = replay(definition, stored)
     assert state.seq == stored.last_seq, f"saga {stored.saga_id}: the journal ends before the row's last_seq"
     saga_input = definition.parse_input(stored.input)
-    trace = _trace(stored) or root(stored.saga_id, trace_ratio)
+    trace = trace_of(stored) or root(stored.saga_id, trace_ratio)
     size = len(stored.input) + sum(len(entry.attributes) + ENTRY_BYTES for entry in stored.journal)
-    return SagaRun(host, definition, state, saga_input, epoch=stored.epoch, policy=policy, trace=trace, size=size)
+    return SagaRun(
+        host,
+        definition,
+        state,
+        saga_input,
+        epoch=stored.epoch,
+        policy=policy,
+        trace=trace,
+        size=size,
+        tenant=stored.tenant,
+    )
 
 
-def _trace(stored: StoredSaga) -> TraceContext | None:
+def trace_of(stored: StoredSaga) -> TraceContext | None:
     """The trace that the saga's caller sent."""
     if not stored.journal:
         return None
     started = decode((), stored.journal[0].kind, stored.journal[0].attributes)
     return unpack(started.trace) if isinstance(started, SagaStarted) else None
+
+
+def history(stored: StoredSaga, names: tuple[str, ...]) -> Iterator[tuple[Event, int, int]]:
+    """The saga's events, each with its time and epoch."""
+    for entry in stored.journal:
+        yield decode(names, entry.kind, entry.attributes), entry.at_us, entry.epoch
 
 
 def release(stored: StoredSaga, wake_at_us: int) -> Checkpoint:

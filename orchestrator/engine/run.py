@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 
 from orchestrator.core.backoff import CorePolicy
 from orchestrator.core.effects import Effect
-from orchestrator.core.events import RequestConsumed
+from orchestrator.core.events import Event, RequestConsumed
 from orchestrator.core.inputs import Input, TimerFired
 from orchestrator.core.machine import advance
 from orchestrator.core.state import SagaState, SagaStatus, hindered_step
@@ -36,6 +36,7 @@ class RunHost(Protocol):
     def now_us(self) -> int: ...
     def carry_out(self, run: "SagaRun", effect: Effect) -> None: ...
     def mark_dirty(self, run: "SagaRun") -> None: ...
+    def happened(self, run: "SagaRun", event: Event, at_us: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class SagaRun:
         trace: TraceContext,
         size: int,
         origin: Origin | None = None,
+        tenant: str = "",
     ) -> None:
         """``size``: bytes of its input and of the journal that led to ``state``."""
         self.saga_id = UUID(state.saga_id)
@@ -75,6 +77,7 @@ class SagaRun:
         self.input = saga_input
         self.epoch = epoch
         self.trace = trace
+        self.tenant = tenant if origin is None else origin.tenant
         self.size = size
         """Bytes of its input and its journal."""
         self.durable_seq = state.seq
@@ -123,6 +126,8 @@ class SagaRun:
             self._pending.append(JournalEntry(seq, kind, attributes, now_us))
             if isinstance(event, RequestConsumed):
                 self._consumed.append(event.number)
+            if self.trace.sampled:
+                self._host.happened(self, event, now_us)
         self.state = move.state
         if move.effects:
             self._held.append((self.state.seq, move.effects))

@@ -50,5 +50,15 @@ def attempt_span(saga_id: UUID, step: str, phase: int, attempt: int, epoch: int)
     return _span(f"{saga_id.hex}/{step}/{phase}/{attempt}/{epoch}")
 
 
+def went_on_span(saga_id: UUID, at_us: int) -> str:
+    """Of a saga that was stuck: from when an operator moved it, until it ended or was stuck again."""
+    return _span(f"{saga_id.hex}/saga/{at_us}")
+
+
+def wait_span(saga_id: UUID, step: str, began_us: int) -> str:
+    """The span of a wait for the next attempt of a step; ``step`` is empty for a pause of the saga."""
+    return _span(f"{saga_id.hex}/{step}/wait/{began_us}")
+
+
 def _span(what: str) -> str:
     return hashlib.blake2b(what.encode(), digest_size=_SPAN_BYTES).hexdigest()
