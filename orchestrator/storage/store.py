@@ -39,6 +39,10 @@ class PostgresStore(
         await self.commits_ended()
         await self._connections.close()
 
+    def pool_use(self) -> tuple[int, int, int]:
+        """Connections that statements share: open, in use, and how many there may be."""
+        return self._connections.pool_use()
+
     async def __aenter__(self) -> Self:
         await self.open()
         return self
