@@ -3,16 +3,18 @@
 import math
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import grpc
 from saga.v1.operator_service_pb2_grpc import SagaOperatorServiceStub
 from saga.v1.saga_service_pb2_grpc import SagaServiceStub
 
+from contracts.pem import TlsFileError
+from contracts.tls import ClientTls
 from orchestrator.cli.sagactl.exits import CommandError, ExitCode
 from orchestrator.cli.sagactl.failures import explain
 from orchestrator.cli.sagactl.options import Options, Place, place
+from orchestrator.cli.sagactl.token import BearerToken
 
 STREAM_S: Final = 300.0
 """How long one stream lasts before it is opened anew."""
@@ -91,17 +93,15 @@ class Connection:
 
 
 def _channel(where: Place) -> grpc.Channel:
+    channel = _open(where)
+    return channel if where.token_file is None else grpc.intercept_channel(channel, BearerToken(where.token_file))
+
+
+def _open(where: Place) -> grpc.Channel:
     if not where.tls:
         return grpc.insecure_channel(where.address, options=_OPTIONS)
-    files = (where.ca_file, where.key_file, where.cert_file)
-    ca, key, certificate = (None if file is None else _read(file) for file in files)
-    names = (("grpc.ssl_target_name_override", where.server_name),) if where.server_name else ()
-    credentials = grpc.ssl_channel_credentials(ca, key, certificate)
-    return grpc.secure_channel(where.address, credentials, options=(*_OPTIONS, *names))
-
-
-def _read(file: Path) -> bytes:
+    tls = ClientTls(where.ca_file, where.cert_file, where.key_file, where.server_name)
     try:
-        return file.read_bytes()
-    except OSError as error:
-        raise CommandError(ExitCode.USAGE, f"the file {file} cannot be read: {error.strerror}") from None
+        return grpc.secure_channel(where.address, tls.credentials(), options=(*_OPTIONS, *tls.options()))
+    except TlsFileError as error:
+        raise CommandError(ExitCode.USAGE, str(error)) from None

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import typer
 
 from contracts.addresses import check_target
+from contracts.serving import is_loopback
 from orchestrator.cli.sagactl.exits import CommandError, ExitCode
 
 DEFAULT_ADDRESS: Final = "127.0.0.1:7233"
@@ -48,6 +49,13 @@ class Options:
             rich_help_panel=_PANEL,
         ),
     ] = None
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with your bearer token, sent over TLS or to this machine alone; else SAGACTL_TOKEN_FILE.",
+            rich_help_panel=_PANEL,
+        ),
+    ] = None
     timeout_s: Annotated[
         float | None,
         typer.Option(
@@ -74,6 +82,7 @@ class Place:
     cert_file: Path | None
     key_file: Path | None
     server_name: str | None
+    token_file: Path | None
 
 
 def place(options: Options) -> Place:
@@ -88,14 +97,20 @@ def place(options: Options) -> Place:
     key_file = options.key_file or _path("SAGACTL_KEY_FILE")
     if (cert_file is None) != (key_file is None):
         raise CommandError(ExitCode.USAGE, "--cert-file and --key-file go together: give both, or neither")
+    tls = bool(options.tls or ca_file or cert_file)
+    token_file = options.token_file or _path("SAGACTL_TOKEN_FILE")
+    if token_file is not None and not tls and not is_loopback(address):
+        told = f"--token-file: a token would go to {address} in the clear: speak TLS, with --tls or --ca-file"
+        raise CommandError(ExitCode.USAGE, told)
     return Place(
         address=address,
         timeout_s=options.timeout_s or _seconds("SAGACTL_TIMEOUT_S") or DEFAULT_TIMEOUT_S,
-        tls=bool(options.tls or ca_file or cert_file),
+        tls=tls,
         ca_file=ca_file,
         cert_file=cert_file,
         key_file=key_file,
         server_name=options.server_name or os.environ.get("SAGACTL_SERVER_NAME"),
+        token_file=token_file,
     )
 
 
