@@ -17,7 +17,7 @@ from orchestrator.engine.ports import (
 from orchestrator.operations.values import AuditAction, AuditEntry, AuditFilter, AuditOutcome, AuditRecord, SagaAction
 from orchestrator.storage.connections import Connected
 from orchestrator.storage.rows import stored_entry
-from orchestrator.storage.visibility import tenants_of, visible, walk
+from orchestrator.storage.visibility import newest, of_caller, tenants_of, walks
 
 ADD_ATTEMPTS: Final = 3
 """As in ``requests``: what stood in the way may be another's, and is seen the next time."""
@@ -84,24 +84,23 @@ JOINED: Final = """
     LEFT JOIN saga_event e ON e.saga_id = r.saga_id AND e.seq = r.consumed_seq
 """
 
-# operator_audit_saga, operator_audit_bulk, else operator_audit_pkey backwards, or for tenants as ``walk`` says; and
+# operator_audit_saga, operator_audit_bulk, else operator_audit_pkey backwards, or for tenants as ``walks`` says; and
 # bulk_pkey for whether a bulk may be seen. Planned for the values at hand.
-LIST: Final = f"""
-    SELECT {COLUMNS} FROM {{walk}} a {JOINED}
-    WHERE ($1::uuid IS NULL OR a.saga_id = $1)
-        AND ($2::text IS NULL OR a.caller = $2)
-        AND ($3::smallint IS NULL OR a.action = $3)
-        AND ($4::uuid IS NULL OR a.bulk_id = $4)
-        AND ($5::timestamptz IS NULL OR a.audited_at >= $5)
-        AND ($6::timestamptz IS NULL OR a.audited_at < $6)
-        AND ($7::boolean OR a.bulk_id IS NULL OR a.saga_id IS NULL)
-        AND ($8::bigint IS NULL OR a.audit_id < $8)
-        AND {visible("$10", "$11", "a")}
-        AND ($10::text[] IS NULL OR a.bulk_id IS NULL OR a.saga_id IS NOT NULL OR EXISTS (
-            SELECT FROM bulk b WHERE b.bulk_id = a.bulk_id AND b.tenants <@ $10
-        ))
-    ORDER BY a.audit_id DESC LIMIT $9
-"""  # noqa: S608  (column names of this module's own)
+SUITS: Final = f"""
+    ($1::uuid IS NULL OR a.saga_id = $1)
+    AND ($2::text IS NULL OR a.caller = $2)
+    AND ($3::smallint IS NULL OR a.action = $3)
+    AND ($4::uuid IS NULL OR a.bulk_id = $4)
+    AND ($5::timestamptz IS NULL OR a.audited_at >= $5)
+    AND ($6::timestamptz IS NULL OR a.audited_at < $6)
+    AND ($7::boolean OR a.bulk_id IS NULL OR a.saga_id IS NULL)
+    AND ($8::bigint IS NULL OR a.audit_id < $8)
+    AND {of_caller("$11", "a")}
+    AND ($10::text[] IS NULL OR a.bulk_id IS NULL OR a.saga_id IS NOT NULL OR EXISTS (
+        SELECT FROM bulk b WHERE b.bulk_id = a.bulk_id AND b.tenants <@ $10
+    ))
+"""
+LIST: Final = f"SELECT {COLUMNS} FROM ({{newest}}) a {JOINED} ORDER BY a.audit_id DESC"  # noqa: S608  (column names of this module's own)
 
 # operator_audit_request.
 FIND: Final = f"""
@@ -170,7 +169,8 @@ class Audit(Connected):
             tenants_of(where.visibility),
             where.visibility.caller,
         )
-        statement = LIST.format(walk=walk(where.visibility, "$10", "operator_audit"))
+        walked = walks(where.visibility, "$10", "a")
+        statement = LIST.format(newest=newest("a.* FROM operator_audit a", "a.audit_id", SUITS, "$9", walked))
         async with self._connections.pooled("listing the audit log") as connection:
             return [_entry(row) for row in await connection.fetch(statement, *arguments)]
 

@@ -17,7 +17,7 @@ from orchestrator.storage.attention import REASON, STEP
 from orchestrator.storage.connections import Connected, Pooled
 from orchestrator.storage.rows import SAGA_COLUMNS, stored_saga
 from orchestrator.storage.selecting import Conditions, Way, conditions, first_id, way_to
-from orchestrator.storage.visibility import tenants_of, walk
+from orchestrator.storage.visibility import newest, passes_all, tenants_of, walks
 
 MAX_SCANNED: Final = 5000
 """Sagas that one look for a page of ended ones reads: some ten milliseconds. What is rarer takes another look."""
@@ -40,19 +40,13 @@ SELECT {columns}, {attention} AS attention
 FROM chosen JOIN saga s USING (saga_id) JOIN definition d USING (definition_id) ORDER BY s.saga_id DESC
 """
 
-# saga_pkey backwards, or saga_undone; for tenants as ``walk`` says.
-NEWEST: Final = "(SELECT * FROM {walk} s WHERE {range} ORDER BY s.saga_id DESC LIMIT {scanned})"
-
 MANY: Final = """
 SELECT {columns}, {attention} AS attention
 FROM {source} s JOIN definition d USING (definition_id)
 WHERE {conditions} ORDER BY s.saga_id DESC LIMIT {limit}
 """
 
-# The index alone.
-EDGE: Final = """
-    SELECT s.saga_id FROM {walk} s WHERE {range} ORDER BY s.saga_id DESC OFFSET {scanned} - 1 LIMIT 1
-"""
+EDGE: Final = "SELECT saga_id FROM ({newest}) walked ORDER BY saga_id DESC OFFSET {scanned} - 1 LIMIT 1"
 
 COUNT: Final = """
 SELECT
@@ -119,7 +113,8 @@ class OperatorQueries(Connected):
         source, bounded = "saga", way in {Way.ALL, Way.UNDONE}
         bound = MAX_UNDONE_COUNTED if way is Way.UNDONE else MAX_COUNTED
         if bounded:
-            source = _newest(where, None, clause, bound)
+            rows_of = _newest(where, clause, _range(where, None, clause), clause.parameter(bound))
+            source = f"({rows_of})"
         statement = COUNT.format(
             attention=kind,
             step=STEP,
@@ -161,28 +156,23 @@ def _page(
 ) -> tuple[Any, ...]:
     """Statement and arguments of a page of the newest, ``downto`` that saga or of a bounded number."""
     clause, kind = conditions(where, policy, before)
-    scanned = MAX_SCANNED if downto is None else None
+    scanned = clause.parameter(MAX_SCANNED if downto is None else None)
     statement = MANY.format(
         attention=kind,
         columns=SAGA_COLUMNS,
-        source=_newest(where, before, clause, scanned, downto),
+        source=f"({_newest(where, clause, _range(where, before, clause, downto), scanned)})",
         conditions=clause.text,
         limit=clause.parameter(limit + 1),
     )
     return statement, *clause.arguments
 
 
-def _newest(
-    where: Selection, before: UUID | None, clause: Conditions, scanned: int | None, downto: UUID | None = None
-) -> str:
-    return NEWEST.format(
-        walk=_walk(where, clause), range=_range(where, before, clause, downto), scanned=clause.parameter(scanned)
-    )
-
-
-def _walk(where: Selection, clause: Conditions) -> str:
-    tenants = tenants_of(where.visibility)
-    return "saga" if tenants is None else walk(where.visibility, clause.parameter(tenants))
+def _newest(where: Selection, clause: Conditions, within: str, scanned: str, columns: str = "s.*") -> str:
+    """saga_pkey backwards, or saga_undone, whoever's the sagas are; for tenants as ``walks`` says."""
+    walked = ["true"]
+    if not passes_all(where.visibility):
+        walked = walks(where.visibility, clause.parameter(tenants_of(where.visibility)))
+    return newest(f"{columns} FROM saga s", "s.saga_id", within, scanned, walked)
 
 
 def _moment(saga_id: UUID | None) -> UUID | None:
@@ -203,8 +193,7 @@ def _range(where: Selection, before: UUID | None, clause: Conditions, downto: UU
 async def _edge(connection: Pooled, where: Selection, before: UUID | None, scanned: int) -> UUID | None:
     """The last saga of a walk over the newest, if there are more beyond it."""
     clause = Conditions()
-    text = EDGE.format(
-        walk=_walk(where, clause), range=_range(where, before, clause), scanned=clause.parameter(scanned)
-    )
+    bound = clause.parameter(scanned)
+    text = EDGE.format(newest=_newest(where, clause, _range(where, before, clause), bound, "s.saga_id"), scanned=bound)
     edge: UUID | None = await connection.fetchval(text, *clause.arguments)
     return edge

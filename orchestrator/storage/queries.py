@@ -9,7 +9,7 @@ from orchestrator.core.state import TERMINAL
 from orchestrator.engine.ports import SagaFilter, StoredEntry, StoredSaga, Visibility
 from orchestrator.storage.connections import Connected
 from orchestrator.storage.rows import SAGA_COLUMNS, stored_entry, stored_saga
-from orchestrator.storage.visibility import tenants_of, visible, walk
+from orchestrator.storage.visibility import newest, of_caller, tenants_of, visible, walks
 
 # saga_pkey.
 ROWS: Final = f"""
@@ -33,14 +33,14 @@ _SUITS: Final = """
 """
 """Planned for the values at hand, so a filter that is not set costs nothing."""
 
-# saga_pkey, backwards; for tenants as ``walk`` says.
+_OF_DEFINITION: Final = "($1::text IS NULL OR d.name = $1) AND ($2::integer IS NULL OR d.version = $2)"
+
+# saga_pkey, backwards, or for tenants as ``walks`` says.
 LIST: Final = f"""
-    SELECT {SAGA_COLUMNS} FROM {{walk}} s JOIN definition d USING (definition_id)
-    WHERE ($1::text IS NULL OR d.name = $1) AND ($2::integer IS NULL OR d.version = $2) AND {_SUITS}
-        AND {visible("$9", "$10")}
-    ORDER BY s.saga_id DESC
-    LIMIT $8
-"""  # noqa: S608  (column names and conditions of this program's own)
+    SELECT {SAGA_COLUMNS} FROM ({{newest}}) s JOIN definition d USING (definition_id) ORDER BY s.saga_id DESC
+"""  # noqa: S608  (column names of this program's own)
+LISTED: Final = "s.* FROM saga s JOIN definition d USING (definition_id)"
+LISTED_IF: Final = f"{_OF_DEFINITION} AND {_SUITS} AND {of_caller('$10')}"
 
 # saga_live, backwards, for each definition: the live may lie behind any number of newer ones that have ended.
 LIST_LIVE: Final = f"""
@@ -53,7 +53,7 @@ LIST_LIVE: Final = f"""
         ORDER BY saga_id DESC
         LIMIT $8
     ) s
-    WHERE ($1::text IS NULL OR d.name = $1) AND ($2::integer IS NULL OR d.version = $2)
+    WHERE {_OF_DEFINITION}
     ORDER BY s.saga_id DESC
     LIMIT $8
 """  # noqa: S608  (column names and conditions of this program's own)
@@ -88,7 +88,7 @@ class Queries(Connected):
             rows = await connection.fetch(
                 LIST_LIVE
                 if where.states and TERMINAL.isdisjoint(where.states)
-                else LIST.format(walk=walk(where.visibility, "$9")),
+                else LIST.format(newest=newest(LISTED, "s.saga_id", LISTED_IF, "$8", walks(where.visibility, "$9"))),
                 where.definition,
                 where.version,
                 [int(state) for state in where.states] or None,

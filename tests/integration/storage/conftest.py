@@ -7,6 +7,7 @@ import pytest
 from orchestrator.storage.settings import StorageSettings
 from orchestrator.storage.store import PostgresStore
 from tests.fixtures.postgres import DatabaseFactory, as_program, connect
+from tests.integration.storage.plans import FILL, noted_plans
 from tests.integration.storage.sagas import World
 
 
@@ -21,3 +22,11 @@ async def world(fresh_database: DatabaseFactory) -> AsyncIterator[World]:
         world.definition_id = ids["place-order", 1]
         yield world
     await db.close()
+
+
+@pytest.fixture
+async def plans(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The plans of the store's statements, over many sagas."""
+    await world.db.execute(FILL, world.definition_id)
+    await world.db.execute("ANALYZE saga")
+    return noted_plans(world, monkeypatch)
