@@ -164,11 +164,14 @@ async def test_of_two_operators_one_wins_and_one_is_told(door: Door) -> None:
     try:
         seen = await door.version(saga_id)
         door.rig.world.answers["charge/compensation"] = OK
+        # Whoever wins, the saga has not ended by the time that the other one asks.
+        gate = door.rig.world.gates["reserve/compensation"] = asyncio.Event()
         answers = await asyncio.gather(
             door.act("RetryCompensation", saga_id, seen=seen, request_id="first"),
             other.act("SkipStep", saga_id, seen=seen, request_id="second"),
             return_exceptions=True,
         )
+        gate.set()
         failed = [each for each in answers if isinstance(each, grpc.aio.AioRpcError)]
         assert len(failed) == 1, answers
         assert (failed[0].code(), told(failed[0]).reason) == (STATUS.ABORTED, "VERSION_CHANGED")
