@@ -7,7 +7,7 @@ SHELL := bash
 
 BIN := .venv/bin
 STAMP := .venv/installed
-SOURCES := benchmarks contracts migrations orchestrator participants tests
+SOURCES := benchmarks contracts migrations orchestrator participants supply tests
 BASE = $(shell .ci/base)
 LOCK ?= requirements-dev.lock
 TEST_WORKERS ?= 2
@@ -110,6 +110,15 @@ $(STAMP): $(LOCK) .ci/environment
 .PHONY: lock
 lock: $(STAMP) ## The lock files anew, with the newest releases that pyproject.toml allows.
 	.ci/lock
+
+.PHONY: audit
+audit: $(STAMP) ## Known vulnerabilities of every pinned package; fails where one could not be looked up.
+	@python -m supply.audit requirements.lock requirements-dev.lock
+
+.PHONY: sbom
+sbom: $(STAMP) ## What a server installs, as CycloneDX, in var/sbom.cdx.json.
+	@mkdir -p var
+	@python -m supply.sbom requirements.lock > var/sbom.cdx.json
 
 .PHONY: clean
 clean: ## Removes the environment, caches and the local stack's data.
