@@ -13,10 +13,15 @@ from orchestrator.core.fold_steps import ended, open_steps, set_step, turned
 from orchestrator.core.graph import ancestors, can_be_cut_short, is_settled_on_resolution
 from orchestrator.core.state import INCARNATION_SHIFT, UNTOUCHED, SagaState, SagaStatus, StepState, StepStatus
 
+_NEW_STEP: Final = StepState()
+
+
+_NEW_STEP: Final = StepState()
+
 
 def initial(spec: SagaSpec, saga_id: str) -> SagaState:
     """A saga before its first event."""
-    return SagaState(saga_id, SagaStatus.PENDING, tuple(StepState() for _ in spec.steps))
+    return SagaState(saga_id, SagaStatus.PENDING, (_NEW_STEP,) * len(spec.steps))
 
 
 def fold(spec: SagaSpec, state: SagaState, event: Event, *, at_us: int, epoch: int) -> SagaState:
