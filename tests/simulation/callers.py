@@ -47,8 +47,8 @@ class Callers:
         self.waiting += 1
         try:
             await asyncio.sleep(at_s)
-            mishap = self.net.mishaps.pick("saga", number)
-            definition = self.definitions[int(self.net.mishaps.draw("definition", number) * len(self.definitions))]
+            mishap = self.net.mishaps.pick("saga", str(number))
+            definition = self.definitions[int(self.net.mishaps.draw(f"definition/{number}") * len(self.definitions))]
             order = number - 1 if mishap == "same_key" else number
             saga_id = await self._start(definition, number, filled(definition.input(), f"o{order}"))
             if saga_id is not None:
@@ -58,7 +58,7 @@ class Callers:
             elif mishap == "reuse":
                 await self._start(definition, number, filled(definition.input(), f"o{number}-other"))
             elif mishap == "cancel" and saga_id is not None:
-                await asyncio.sleep(self.net.mishaps.draw("cancel", number) ** 3 * 3)
+                await asyncio.sleep(self.net.mishaps.draw(f"cancel/{number}") ** 3 * 3)
                 await self._cancel(saga_id, number)
         finally:
             self.waiting -= 1

@@ -98,13 +98,17 @@ class Database(Ownership):
         if item.release or status in UNOWNED:
             self.place(saga, None, None if status in UNOWNED else item.wake_at_us)
         self.append(saga, item.epoch, item.entries, node_id)
+        if item.consumed_requests:
+            self._consume(saga, item)
+        return True
+
+    def _consume(self, saga: Saga, item: Checkpoint) -> None:
         answers = (entry.seq for entry in item.entries if entry.kind == REQUEST_CONSUMED)
         for number, seq in zip(item.consumed_requests, answers, strict=True):
             request = self.waiting.get(number)
             if request is not None and request.saga is saga:
                 request.consumed_seq = seq
                 del self.waiting[number]
-        return True
 
     def _key(self, saga: Saga | NewSaga) -> tuple[str, str, str] | None:
         """Whose concurrency key it is, of which definition, and the key."""
@@ -147,7 +151,7 @@ class Database(Ownership):
             raise TooManyRequests(saga_id)
         self.numbers += 1
         request = Request(self.numbers, saga, caller, request_id, kind, *given)
-        self.requests[caller, request_id] = self.waiting[request.number] = request
+        self.requests[caller, request_id] = self.waiting[request.number] = self.numbered[request.number] = request
         self.notify(*(("claimable", None) if saga.owner is None else ("request", saga.owner)))
         return request.number
 
@@ -155,13 +159,16 @@ class Database(Ownership):
         """See ``RequestStore.forget_requests``."""
         forgotten = [request for request in self.waiting.values() if request.saga.ended_us is not None]
         for request in forgotten:
-            del self.waiting[request.number], self.requests[request.caller, request.request_id]
+            del self.waiting[request.number], self.numbered[request.number]
+            del self.requests[request.caller, request.request_id]
         return len(forgotten)
 
     def pending_requests(self, node_id: UUID) -> Sequence[SagaRequest]:
         """See ``RequestStore.pending_requests``."""
-        mine = [request for request in self.waiting.values() if request.saga.owner == node_id]
-        return [shown(request) for request in mine]
+        owned = self.owners.get(node_id)
+        if not owned:
+            return []
+        return [shown(request) for request in self.waiting.values() if request.saga.saga_id in owned]
 
     def look(self, node_id: UUID, definition_ids: Sequence[int]) -> Sight:
         """See ``LeaseStore.look``."""
@@ -170,10 +177,10 @@ class Database(Ownership):
 
     def request_outcome(self, saga_id: UUID, number: int) -> StoredEntry | None:
         """See ``RequestStore.request_outcome``."""
-        for request in self.requests.values():
-            if request.number == number and request.saga.saga_id == saga_id and request.consumed_seq is not None:
-                return request.saga.journal[request.consumed_seq - 1]
-        return None
+        request = self.numbered.get(number)
+        if request is None or request.consumed_seq is None or request.saga.saga_id != saga_id:
+            return None
+        return request.saga.journal[request.consumed_seq - 1]
 
 
 def shown(request: Request) -> SagaRequest:
@@ -193,14 +200,18 @@ def shown(request: Request) -> SagaRequest:
 def _check(batch: Batch) -> None:
     """Raises ``ValueError`` for a batch that is refused before it is sent."""
     items: tuple[NewSaga | Checkpoint, ...] = (*batch.new, *batch.checkpoints)
-    if len({item.saga_id for item in items}) != len(items):
+    if len(items) > 1 and len({item.saga_id for item in items}) != len(items):
         raise ValueError("a batch holds at most one item for each saga")
     for item in items:
-        before = 0 if isinstance(item, NewSaga) else item.seq - len(item.entries)
-        if [entry.seq for entry in item.entries] != list(range(before + 1, before + 1 + len(item.entries))):
-            raise ValueError("an entry does not follow the one before it")
+        seq = 0 if isinstance(item, NewSaga) else item.seq - len(item.entries)
+        answers = 0
+        for entry in item.entries:
+            seq += 1
+            answers += entry.kind == REQUEST_CONSUMED
+            if entry.seq != seq:
+                raise ValueError("an entry does not follow the one before it")
         if isinstance(item, NewSaga):
             if "\0" in f"{item.caller}{item.tenant}{item.request_id}{item.concurrency_key}":
                 raise ValueError("a caller, tenant, request id or concurrency key holds a NUL character")
-        elif sum(entry.kind == REQUEST_CONSUMED for entry in item.entries) != len(item.consumed_requests):
+        elif answers != len(item.consumed_requests):
             raise ValueError(f"saga {item.saga_id}: each consumed request needs one REQUEST_CONSUMED entry")

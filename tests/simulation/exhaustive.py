@@ -95,11 +95,12 @@ class Scripted(Mishaps):
         self._script = script
         self._rejected = rejected
 
-    def pick(self, group: str, *key: object) -> str | None:
+    def pick(self, group: str, key: str) -> str | None:
         """See :meth:`Mishaps.pick`."""
+        name = key.split("/")[1] if "/" in key else ""
         if group == "business":
-            return "reject" if key[1] == self._rejected else None
-        if group != "call" and not (group == "commit" and key[1] in WRITES):
+            return "reject" if name == self._rejected else None
+        if group != "call" and not (group == "commit" and name in WRITES):
             return None
         kind = self._script.get(len(self.moments))
         self.moments.append(group)

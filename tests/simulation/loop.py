@@ -56,7 +56,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.world = Host("world")
         self.failures: list[dict[str, Any]] = []
         """What callbacks raised and nobody took."""
-        self.kept: list[asyncio.Task[Any]] = []
+        self.kept: set[asyncio.Task[Any]] = set()
         """Tasks that must not be thrown away, whether anything still refers to them or not."""
         self.now_s = 0.0
         """Virtual seconds since the loop was made."""
@@ -84,7 +84,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def keep_tasks(self) -> None:
         """A task that is thrown away would run its ``finally`` blocks, which a dead process does not."""
-        self.kept += asyncio.all_tasks(self)
+        self.kept |= asyncio.all_tasks(self)
 
     def freeze(self, host: Host) -> None:
         """The host stands still; what becomes ready waits."""
@@ -202,6 +202,12 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 if not host.ready and not host.is_stopped:
                     runnable.append(host)
                 host.ready.append(handle)
+
+    def close(self) -> None:
+        """Forgets what would have happened, and lets go of the tasks."""
+        super().close()
+        self._queue.clear()
+        self.kept.clear()
 
     def _process_events(self, event_list: object) -> None:
         """There are none."""

@@ -86,10 +86,9 @@ GROUPS: Final = {
 }
 
 
-def draw(seed: int, *key: object) -> float:
+def draw(seed: int, key: str) -> float:
     """A number in [0, 1) that depends on its arguments alone, in every process."""
-    digest = blake2b("/".join(map(str, (seed, *key))).encode(), digest_size=7).digest()
-    return int.from_bytes(digest, "big") / (1 << 56)
+    return int.from_bytes(blake2b(f"{seed}/{key}".encode(), digest_size=7).digest(), "big") / (1 << 56)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,26 +130,27 @@ class Mishaps:
         bounds: list[tuple[float, str]] = []
         bound = 0.0
         for kind, rate in rates.items():
-            bound += rate * scale * (0.0, 0.5, 1.0, 3.0)[int(4 * draw(self.seed, "swarm", group, kind))]
+            bound += rate * scale * (0.0, 0.5, 1.0, 3.0)[int(4 * draw(self.seed, f"swarm/{group}/{kind}"))]
             bounds.append((bound, kind))
         return bounds
 
-    def pick(self, group: str, *key: object) -> str | None:
-        """The kind of mishap of ``group`` that strikes at ``key``, if one does."""
+    def pick(self, group: str, key: str) -> str | None:
+        """The kind of mishap of ``group`` that strikes at ``key``, if one does. Parts of a key have slashes between."""
         table = self._tables[group]
-        if not table[-1][0] or self._clock() >= self.until_s:
+        bound = table[-1][0]
+        if not bound or self._clock() >= self.until_s:
             return None
-        number = draw(self.seed, group, *key)
-        if number >= table[-1][0]:
+        number = draw(self.seed, f"{group}/{key}")
+        if number >= bound:
             return None
         kind = next(kind for bound, kind in table if number < bound)
-        fired = Fired(group, kind, "/".join(map(str, key)))
+        fired = Fired(group, kind, key)
         if self._only is not None and str(fired) not in self._only:
             return None
         self.fired.append(fired)
         self.counts[f"{group}:{kind}"] += 1
         return kind
 
-    def draw(self, *key: object) -> float:
+    def draw(self, key: str) -> float:
         """How long, how much: in [0, 1), by the key."""
-        return draw(self.seed, *key)
+        return draw(self.seed, key)

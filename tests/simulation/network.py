@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass, field
@@ -48,7 +48,7 @@ class Net:
     closed: bool = False
     strike: Callable[[str, str], None] = lambda _node, _kind: None
     """Strikes the process that is sending."""
-    calls: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    calls: defaultdict[tuple[str, str, str], int] = field(default_factory=lambda: defaultdict(int))
     ears: dict[UUID, "asyncio.Queue[str]"] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     last_arrival_s: float = 0.0
@@ -60,11 +60,11 @@ class Net:
 
     def later(self, delay_s: float, act: Callable[[], None]) -> None:
         """``act`` happens outside of all nodes."""
-        self.loop.call_at(self.loop.time() + delay_s, act, context=self.outside)
+        self.loop.call_later(delay_s, act, context=self.outside)
 
     def arrives(self, delay_s: float, act: Callable[[], None]) -> None:
         """``act`` is a request that reaches its participant."""
-        self.last_arrival_s = max(self.last_arrival_s, self.loop.time() + delay_s)
+        self.last_arrival_s = max(self.last_arrival_s, self.loop.now_s + delay_s)
         self.later(delay_s, act)
 
     def latency(self, mean_s: float) -> float:
@@ -106,23 +106,25 @@ class FaultyLink:
         self._node = node
         self._cuts = cuts
         self._asked: Counter[str] = Counter()
+        """How many statements that write were sent."""
 
     async def ask(self, name: str, statement: Callable[[], ResultT], *, writes: bool = False) -> ResultT:
         """See :class:`tests.simulation.store.Link`."""
         net, cuts = self._net, self._cuts
         if net.closed:
             raise StoreUnavailable("the run is over")
-        self._asked[name] += 1
-        kind = net.mishaps.pick("commit", self._node, name, self._asked[name]) if writes else None
-        if kind in SENDER_KINDS:
-            net.strike(self._node, kind)
-            if kind == "crash_before":
-                await net.loop.create_future()
-        limit_s = RENEW_TIMEOUT_S if name == "renew" else COMMAND_TIMEOUT_S
-        answer: asyncio.Future[ResultT] = net.loop.create_future()
+        kind = None
+        if writes:
+            self._asked[name] += 1
+            kind = net.mishaps.pick("commit", f"{self._node}/{name}/{self._asked[name]}")
         if kind is not None:
             net.tell(self._node, f"{name}: {kind}")
-
+            if kind in SENDER_KINDS:
+                net.strike(self._node, kind)
+                if kind == "crash_before":
+                    await net.loop.create_future()
+        limit_s = RENEW_TIMEOUT_S if name == "renew" else COMMAND_TIMEOUT_S
+        answer: asyncio.Future[ResultT] = net.loop.create_future()
         soon = net.rng.random() < 0.5
         silence_s = 0.05 if soon else limit_s
         sent = _Statement(net, cuts, name, statement, answer, kind, silence_s, writes, net.generation)

@@ -102,7 +102,7 @@ class SimulatedNode:
         return stopping
 
     def _monotonic_s(self) -> float:
-        return 1000.0 + self._loop.time() * self._rate + self.clock_offset_s
+        return 1000.0 + self._loop.now_s * self._rate + self.clock_offset_s
 
 
 async def _begin(engine: Engine) -> None:

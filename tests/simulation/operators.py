@@ -43,7 +43,7 @@ class Operators:
         draw = self.net.mishaps.draw
         for visit in range(VISITS):
             key = f"{number}/{visit}"
-            await asyncio.sleep(draw("visit", key) ** 3 * 3 if visit == 0 else 0.5 + 5 * draw("visit", key))
+            await asyncio.sleep(draw(f"visit/{key}") ** 3 * 3 if visit == 0 else 0.5 + 5 * draw(f"visit/{key}"))
             if self.net.loop.time() >= self.net.mishaps.until_s:
                 return
             view = await self._look(number + visit, saga_id)
@@ -58,16 +58,16 @@ class Operators:
         if kind is None:
             return
         draw, manner = self.net.mishaps.draw, self.net.mishaps.pick("operating", key)
-        if kind in RETRIES and draw("fitting", key) < 0.7:
+        if kind in RETRIES and draw(f"fitting/{key}") < 0.7:
             kind = RETRIES[SagaStatus.COMPENSATING in {state.status, state.stuck_from}]
         kinds = [kind]
         if manner == "two_at_once":
-            kinds.append(list(ACTIONS)[int(draw("other", key) * len(ACTIONS))])
+            kinds.append(list(ACTIONS)[int(draw(f"other/{key}") * len(ACTIONS))])
         waiting = _waiting(state, self.net.database.now_us())
         actions = [self._action(each, f"{key}/{at}", definition, state, waiting) for at, each in enumerate(kinds)]
         seen = state.moved_seq - 1 if manner == "stale" else view.stored.last_seq
         actions = [replace(action, expected_seq=seen) for action in actions]
-        await asyncio.sleep(draw("think", key) ** 4 * 2)
+        await asyncio.sleep(draw(f"think/{key}") ** 4 * 2)
         if manner in {"crash_owner", "freeze_owner"}:
             for node in self.callers.nodes:
                 if node.engine is not None and node.engine.has_run(view.stored.saga_id):
@@ -78,11 +78,11 @@ class Operators:
         """Mostly one that makes sense; now and then for a step that it cannot be meant for, or without a response."""
         draw, step, response, index = self.net.mishaps.draw, None, None, waiting
         names = [each.name for each in definition.steps]
-        if draw("named", key) < 0.3:
-            index = int(draw("step", key) * len(names)) if index is None or draw("wrong", key) < 0.2 else index
+        if draw(f"named/{key}") < 0.3:
+            index = int(draw(f"step/{key}") * len(names)) if index is None or draw(f"wrong/{key}") < 0.2 else index
             step = names[index]
         forward = SagaStatus.RUNNING in {state.status, state.stuck_from}
-        if kind == "skip_step" and forward is (draw("response", key) < 0.9):
+        if kind == "skip_step" and forward is (draw(f"response/{key}") < 0.9):
             message = definition.steps[index or 0].method.response()
             response = filled(message, "by hand").SerializeToString(deterministic=True)
         caller = f"operator {key[-1]}"

@@ -281,7 +281,7 @@ def _is_visible(saga: Saga | StoredSaga, visibility: Visibility) -> bool:
 def _storable(batch: Batch) -> Batch:
     """The batch as a database can store it: without NUL in what people read."""
     rows = [item.row for item in batch.new] + [item.row for item in batch.checkpoints]
-    if not any("\0" in text for row in rows for text in _texts(row)):
+    if "\0" not in "".join(map(_texts, rows)):
         return batch
     return replace(
         batch,
@@ -290,9 +290,8 @@ def _storable(batch: Batch) -> Batch:
     )
 
 
-def _texts(row: RowState) -> list[str]:
-    texts = (row.failed_step, row.failure_reason, row.failure_message, row.blocked_reason)
-    return [text for text in texts if text is not None]
+def _texts(row: RowState) -> str:
+    return f"{row.failed_step}{row.failure_reason}{row.failure_message}{row.blocked_reason}"
 
 
 def _clean(row: RowState) -> RowState:

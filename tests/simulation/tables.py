@@ -78,12 +78,17 @@ class Tables:
         self.fences: dict[UUID, int | None] = {}
         self.requests: dict[tuple[str, str], Request] = {}
         self.waiting: dict[int, Request] = {}
+        self.numbered: dict[int, Request] = {}
         self.notify = notify
         self.by_request: dict[tuple[str, str], Saga] = {}
         self.by_key: dict[tuple[str, str, str], Saga] = {}
         self.owners: dict[UUID, dict[UUID, Saga]] = {}
         self.due: dict[UUID, Saga] = {}
         self.numbers = 0
+
+    def clear(self) -> None:
+        """Forgets all that is stored."""
+        Tables.__init__(self, self.now_us, self.notify)
 
     def recover(self, writes: Iterable[tuple[int, Callable[[], object]]], upto_us: int) -> None:
         """Becomes what a standby has that was sent the statements until ``upto_us``, and none after."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections import Counter
+from collections import defaultdict
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -28,7 +28,7 @@ class Wire:
         self._net = net
         self._node = node
         self._cuts = cuts
-        self._acting: Counter[tuple[str, str]] = Counter()
+        self._acting: defaultdict[tuple[str, str], int] = defaultdict(int)
         """Calls of each action that have not ended here."""
 
     async def call(self, call: Call) -> Answer:
@@ -39,11 +39,12 @@ class Wire:
         key = key_of(call)
         saga_id, step, phase, epoch = key
         overlaps = phase == metadata.PHASE_COMPENSATION and self._acting[saga_id, step] > 0
-        net.sent.append(Sent(net.loop.time(), self._node, saga_id, step, phase, epoch, overlaps))
-        net.calls[saga_id, step, phase] += 1
+        net.sent.append(Sent(net.loop.now_s, self._node, saga_id, step, phase, epoch, overlaps))
+        called = saga_id, step, phase
+        net.calls[called] += 1
         label = net.label(saga_id)
         group = "call" if net.participants.keeps_barrier(call.path) else "bare_call"
-        kind = net.mishaps.pick(group, label, step, phase, net.calls[saga_id, step, phase])
+        kind = net.mishaps.pick(group, f"{label}/{step}/{phase}/{net.calls[called]}")
         if net.tells:
             net.tell(self._node, f"{label} calls {step}/{phase} under {epoch}{'' if kind is None else ': ' + kind}")
         if kind in SENDER_KINDS:
@@ -70,7 +71,7 @@ class _Exchange:
         self._call = call
         self._key = key
         self._what = what
-        self._deadline_s = net.loop.time() + call.deadline_s
+        self._deadline_s = net.loop.now_s + call.deadline_s
 
     def begin(self, kind: str | None) -> None:
         """Schedules what happens."""
@@ -123,7 +124,7 @@ class _Exchange:
         self._reply(0.01 if soon else self._call.deadline_s, UNAVAILABLE if soon else EXCEEDED)
 
     def _reply(self, delay_s: float, answer: Answer) -> None:
-        left_s = max(0.0, self._deadline_s - self._net.loop.time())
+        left_s = max(0.0, self._deadline_s - self._net.loop.now_s)
         if delay_s >= left_s:
             delay_s, answer = left_s, EXCEEDED
 

@@ -74,13 +74,13 @@ class World:
         rng = random.Random(plan.seed + (plan.schedule << 64))
         self.loop = loop = SimulatedLoop(rng)
         mishaps = self.make_mishaps()
-        database = Database(lambda: EPOCH_US + int(loop.time() * 1_000_000), self._notify)
+        database = Database(lambda: EPOCH_US + int(loop.now_s * 1_000_000), self._notify)
         self.net = Net(
             loop, rng, contextvars.copy_context(), mishaps, database, self._participants(mishaps), self.tell, plan.tells
         )
         self.net.strike = self.strike_sender
         self.nodes = [
-            SimulatedNode(self.net, f"n{number}", plan.registry, drift=(mishaps.draw("drift", number) - 0.5) / 1000)
+            SimulatedNode(self.net, f"n{number}", plan.registry, drift=(mishaps.draw(f"drift/{number}") - 0.5) / 1000)
             for number in range(plan.nodes)
         ]
         self.callers = Callers(self.net, self.nodes, list(plan.registry))
@@ -98,7 +98,7 @@ class World:
 
     def _participants(self, mishaps: Mishaps) -> Participants:
         def pick(group: str, saga_id: str, step: str, times: int) -> bool:
-            return mishaps.pick(group, self.net.label(saga_id), step, times) is not None
+            return mishaps.pick(group, f"{self.net.label(saga_id)}/{step}/{times}") is not None
 
         return Participants(
             methods_of(self.plan.registry),
@@ -134,7 +134,7 @@ class World:
         draw = self.net.mishaps.draw
         for number in range(self.plan.sagas):
             if number not in self.plan.without_callers:
-                self.outside(self.callers.start(number, 0.2 + draw("arrival", number) * arrivals))
+                self.outside(self.callers.start(number, 0.2 + draw(f"arrival/{number}") * arrivals))
         weather = [self.outside(self._weather()), self.outside(self._failover())] if self.plan.scale else []
         await asyncio.sleep(self.plan.horizon_s)
         for each in weather:
@@ -153,26 +153,26 @@ class World:
         mishaps = self.net.mishaps
         for second in range(int(self.plan.horizon_s)):
             for node in self.nodes:
-                kind = mishaps.pick("tick", node.name, second)
+                kind = mishaps.pick("tick", f"{node.name}/{second}")
                 if kind is not None:
                     self.outside(self._strike(node, kind, second, TICK_S))
-            if mishaps.pick("outage", second):
-                self.outside(self._outage(0.2 + 8 * mishaps.draw("outage", second, "length") ** 2))
+            if mishaps.pick("outage", str(second)):
+                self.outside(self._outage(0.2 + 8 * mishaps.draw(f"outage/{second}/length") ** 2))
             await asyncio.sleep(TICK_S)
 
     async def _failover(self) -> None:
         """The database dies, and a standby that was behind takes its place; an operator raises the incarnation."""
         net, draw = self.net, self.net.mishaps.draw
-        await asyncio.sleep(self.plan.horizon_s * (0.3 + 0.5 * draw("failover", "moment")))
+        await asyncio.sleep(self.plan.horizon_s * (0.3 + 0.5 * draw("failover/moment")))
         if not net.mishaps.pick("failover", "database"):
             return
-        now_s, behind_s = self.loop.time(), 0.02 + 4 * draw("failover", "behind") ** 2
+        now_s, behind_s = self.loop.time(), 0.02 + 4 * draw("failover/behind") ** 2
         self.tell("database", f"dies; its standby lacks the last {behind_s:.2f} s")
         self.failover = now_s, now_s - behind_s, rows_of(net.database)
         net.generation += 1
         net.database.recover(net.writes, EPOCH_US + int((now_s - behind_s) * 1_000_000))
         net.database.raise_incarnation()
-        await self._outage(0.2 + 3 * draw("failover", "length"))
+        await self._outage(0.2 + 3 * draw("failover/length"))
 
     async def _outage(self, length_s: float) -> None:
         self.tell("database", f"away for {length_s:.1f} s")
@@ -189,8 +189,8 @@ class World:
 
     async def _strike(self, node: SimulatedNode, kind: str, key: object, within_s: float) -> None:
         draw = self.net.mishaps.draw
-        await asyncio.sleep(draw(node.name, key, "moment") * within_s)
-        length_s = 0.1 + 12 * draw(node.name, key, "length") ** 2
+        await asyncio.sleep(draw(f"{node.name}/{key}/moment") * within_s)
+        length_s = 0.1 + 12 * draw(f"{node.name}/{key}/length") ** 2
         if not node.is_up or node.host.is_frozen:
             return
         engine = node.engine
@@ -203,7 +203,7 @@ class World:
             await asyncio.sleep(length_s)
             if node.engine is None:
                 lacks_some = kind == "redefine" and self.healed_s is None
-                node.boot(self._some_definitions(node.name, key) if lacks_some else self.plan.registry)
+                node.boot(self._some_definitions(f"{node.name}/{key}") if lacks_some else self.plan.registry)
         elif kind == "freeze":
             node.freeze()
             await asyncio.sleep(length_s)
@@ -217,10 +217,10 @@ class World:
             await asyncio.sleep(length_s)
             setattr(cuts, name, False)
 
-    def _some_definitions(self, *key: object) -> Registry:
+    def _some_definitions(self, key: str) -> Registry:
         """A program that lacks some of the definitions."""
         known = list(self.plan.registry)
-        left = int(self.net.mishaps.draw("definitions", *key) * len(known))
+        left = int(self.net.mishaps.draw(f"definitions/{key}") * len(known))
         return Registry(known[:left] + known[left + 1 :]) if len(known) > 1 else self.plan.registry
 
     def _heal(self) -> None:
@@ -275,6 +275,9 @@ class World:
         assert all(task.done() for task in self.loop.kept), "every coroutine has ended"
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
+        # What was written down is elsewhere by now. The rest is one knot, and costs least if little is left in it.
+        self.net.writes.clear()
+        self.net.database.clear()
 
     def history(self) -> History:
         """Everything that was recorded."""
