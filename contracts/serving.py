@@ -243,6 +243,9 @@ async def _end(method: str, error: BaseException, context: _Context) -> NoReturn
         _log.error("handler_failed", method=method, error=_kinds(error), traceback=_frames(error))
         text = "a defect of this server ended the call; its log has the details"
         error = RpcError(grpc.StatusCode.INTERNAL, Reason.INTERNAL, text)
+    # Its frames hold the request, taken apart into many times its size, and a client that does not read its status
+    # would have them kept.
+    error.__traceback__ = error.__context__ = None
     await context.abort(error.code, error.message, to_trailers(error))
 
 

@@ -1,6 +1,7 @@
 """Counts what each caller has under way, and how often it calls. Pure but for the clock that it is given."""
 
 from asyncio import Task
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
@@ -94,7 +95,7 @@ class Callers:
         self._rate: Final = policy.max_calls_per_s
         self._burst: Final = max(1.0, policy.max_calls_per_s * BURST_S)
         self._monotonic_s: Final = monotonic_s
-        self._known: Final[dict[str, Caller]] = {}
+        self._known: Final[OrderedDict[str, Caller]] = OrderedDict()
         self._running = 0
         self._active = 0
 
@@ -159,8 +160,10 @@ class Callers:
         return caller
 
     def _forget_one(self) -> None:
-        """The one that came first of those with nothing under way; those that have are no more than the capacity."""
-        for name, caller in self._known.items():
+        """One that came long ago and has nothing under way; those that have are no more than the capacity."""
+        for _ in range(len(self._known)):
+            name, caller = next(iter(self._known.items()))
             if not (caller.calls or caller.watchers):
                 del self._known[name]
                 return
+            self._known.move_to_end(name)
