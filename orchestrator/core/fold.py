@@ -16,9 +16,6 @@ from orchestrator.core.state import INCARNATION_SHIFT, UNTOUCHED, SagaState, Sag
 _NEW_STEP: Final = StepState()
 
 
-_NEW_STEP: Final = StepState()
-
-
 def initial(spec: SagaSpec, saga_id: str) -> SagaState:
     """A saga before its first event."""
     return SagaState(saga_id, SagaStatus.PENDING, (_NEW_STEP,) * len(spec.steps))
