@@ -54,7 +54,7 @@ class _Identity(_Table):
     claims: Annotated[dict[_Text, _Text], Field(max_length=16)] = Field(default_factory=dict)
     roles: Annotated[list[Annotated[Role, Field(strict=False)]], Field(min_length=1)]
     definitions: list[_Definition] = Field(default_factory=list)
-    tenant: _Tenant = ""
+    tenant: _Tenant | None = None
     tenants: Annotated[list[_TenantOrAll], Field(min_length=1)] | None = None
 
     @model_validator(mode="after")
@@ -81,20 +81,27 @@ class _Identity(_Table):
             yield "tenants are for roles that see sagas of others; a starter has its tenant"
         if Role.ADMIN in roles and self.tenants not in (None, [ALL]):
             yield f'an admin acts on what every tenant shares: leave tenants out, or write ["{ALL}"]'
-        if Role.STARTER in roles and sees and self.tenants is not None and not {self.tenant, ALL} & set(self.tenants):
-            yield f"it would not see what it starts: tenants must hold its tenant {self.tenant!r}"
+        home = self.home()
+        if Role.STARTER in roles and sees and self.tenants is not None and not {home, ALL} & set(self.tenants):
+            yield f"it would not see what it starts: tenants must hold its tenant {home!r}"
 
     def key(self) -> tuple[object, ...]:
         """What tells it from every other entry."""
         return self.spiffe, self.issuer, self.subject, tuple(sorted(self.claims.items()))
 
+    def home(self) -> str:
+        """Its own tenant: the one that it sees, if it sees one and names none."""
+        if self.tenant is None and self.tenants is not None and len(self.tenants) == 1 and ALL not in self.tenants:
+            return self.tenants[0]
+        return self.tenant or ""
+
     def entry(self) -> Entry:
         """As a value."""
-        tenants = [self.tenant] if self.tenants is None else self.tenants
+        tenants = [self.home()] if self.tenants is None else self.tenants
         return Entry(
             roles=frozenset(self.roles),
             definitions=None if ALL in self.definitions else frozenset(self.definitions),
-            tenant=self.tenant,
+            tenant=self.home(),
             tenants=None if Role.ADMIN in self.roles or ALL in tenants else tuple(sorted(set(tenants))),
             claims=self.claims,
         )

@@ -80,6 +80,12 @@ def test_without_tenants_it_is_its_own_that_are_seen() -> None:
     assert scope.identity.visibility == Visibility(("",))
 
 
+def test_its_own_tenant_is_the_only_one_that_it_sees() -> None:
+    for tenants, home in (('["acme"]', "acme"), ('["acme", "globex"]', ""), ('["*"]', "")):
+        (scope,) = grant(entry(f'roles = ["operator"]\ntenants = {tenants}')).scopes[Permission.OPERATE]
+        assert scope.identity.tenant == home
+
+
 def test_an_admin_may_do_everything_everywhere() -> None:
     given = grant(entry('roles = ["admin"]'))
     assert set(given.scopes) == set(Permission) - {Permission.OPEN}
@@ -139,7 +145,7 @@ def test_who_is_named_goes_before_whom_claims_describe() -> None:
         (f'[[identity]]\nspiffe = "{SHOP}"\nroles = ["reader"]\ntenants = []', "tenants"),
         (f'[[identity]]\nspiffe = "{SHOP}"\nroles = ["reader"]\ntenants = ["a b"]', "tenants.0"),
         (
-            f'[[identity]]\nspiffe = "{SHOP}"\nroles = ["starter", "reader"]\ndefinitions = ["a"]\ntenants = ["b"]',
+            f'[[identity]]\nspiffe = "{SHOP}"\nroles = ["starter", "reader"]\ndefinitions = ["a"]\ntenants = ["b", "c"]',
             "would not see what it starts",
         ),
         (f'[[identity]]\nspiffe = "{SHOP}"\nroles = ["admin"]\n' * 2, "[[identity]] number 2: an entry before it"),
