@@ -10,7 +10,7 @@ from uuid import UUID
 
 import grpc
 from google.rpc.status_pb2 import Status
-from inventory.v1.inventory_pb2 import ReserveRequest
+from inventory.v1.inventory_pb2 import ReserveRequest, StockLine
 from saga.v1 import saga_service_pb2 as pb
 from saga.v1.operator_service_pb2_grpc import SagaOperatorServiceStub
 from saga.v1.saga_service_pb2_grpc import SagaServiceStub
@@ -68,6 +68,12 @@ tenant = "acme"
 
 [[identity]]
 issuer = "login"
+subject = "warden"
+roles = ["operator"]
+tenants = ["globex"]
+
+[[identity]]
+issuer = "login"
 claims = {{ groups = "saga-operators" }}
 roles = ["operator"]
 tenants = ["acme"]
@@ -119,7 +125,8 @@ class Guarded:
     async def start(self, who: str = "starter", definition: str = "line") -> UUID:
         """A saga that somebody starts."""
         number = next(_numbers)
-        order = ReserveRequest(order_id=f"o-{number}", warehouse_id=f"w-{number}")
+        lines = [StockLine(sku="SKU-1", quantity=1)]
+        order = ReserveRequest(order_id=f"o-{number}", warehouse_id=f"w-{number}", lines=lines)
         request = pb.StartSagaRequest(request_id=f"r-{number}", definition=definition, input=order.SerializeToString())
         return UUID((await self.call("StartSaga", request, who)).saga.saga_id)
 
@@ -170,6 +177,7 @@ async def guarded_node(
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield Guarded(rig, node, server, port, channel, issuer, folder)
     await operators.orders.stop()
+    await node.engine.stop()
     await server.stop(0.1)
 
 
