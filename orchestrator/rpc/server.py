@@ -140,6 +140,8 @@ class RpcServer:
         if settings.token_listen_address and settings.tls is not None:
             credentials = self._credentials_of(replace(settings.tls, client_ca_file=None))
             self.token_port = self._bind(settings.token_listen_address, credentials)
+        if self._access is not None:
+            self._access.start()
         await self.set_serving(False)
         await self._server.start()
         return port
