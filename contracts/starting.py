@@ -30,19 +30,23 @@ def read_settings(make: Callable[[], _SettingsT], prefix: str) -> _SettingsT:
     try:
         return make()
     except SettingsError as error:
-        found = re.search(r'field "(\w+)"', str(error))
-        name = f"{prefix}{found[1].upper()}" if found else f"a variable {prefix}…"
-        shape = 'write a list as ["a", "b"], an object as {"name": ["a"]}'
-        raise StartError(f"{name} is not JSON: {shape}") from None
+        raise StartError(_not_json(prefix, str(error))) from None
     except ValidationError as error:
         faults = error.errors(include_input=False, include_url=False, include_context=False)
         raise StartError("\n".join(_fault(prefix, each["loc"], each["msg"]) for each in faults)) from None
 
 
+def _not_json(prefix: str, message: str) -> str:
+    found = re.search(r'field "(\w+)"', message)
+    name = f"{prefix}{found[1].upper()}" if found else f"a variable {prefix}…"
+    return f'{name} is not JSON: write a list as ["a", "b"], an object as {{"name": ["a"]}}'
+
+
 def _fault(prefix: str, location: tuple[str | int, ...], message: str) -> str:
     message = message.removeprefix("Value error, ")
     if not location:
-        return message
+        # ``model_validate`` wraps the ``SettingsError`` of a variable that is no JSON into an error of its own.
+        return _not_json(prefix, message) if message.startswith("error parsing value for field") else message
     name, *inside = (str(part) for part in location)
     name = name.upper() if name.upper().startswith(prefix) else prefix + name.upper()
     unprefixed = name.removeprefix(prefix)

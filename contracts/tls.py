@@ -140,16 +140,19 @@ def own_client(server: ServerTls, followed: Followed) -> tuple[grpc.ChannelCrede
     """Credentials and channel arguments by which a server's own process reaches it; ``followed`` are its files.
 
     The certificate is trusted for what it is, whoever signed it, and is presented too, so that a server that demands
-    certificates lets its own process in. Raises :class:`contracts.pem.TlsFileError` if it names no host.
+    certificates lets its own process in. The authorities of its clients are trusted beside it: where they sign the
+    server's certificates as well, a renewed one is known before these files are looked at again. Raises
+    :class:`contracts.pem.TlsFileError` if it names no host.
     """
-    certificate, key, _ = followed.contents
+    certificate, key, authorities = followed.contents
     assert certificate is not None
     pair = server.pair()
     names = pair.names(certificate)
     if not names:
         raise pair.certificate.error("holds a certificate that names no host")
     host = names[0].replace("*", "node", 1)  # what a wildcard stands for
-    return grpc.ssl_channel_credentials(certificate, key, certificate), [(_SERVER_NAME, host)]
+    trusted = certificate + b"\n" + (authorities or b"")
+    return grpc.ssl_channel_credentials(trusted, key, certificate), [(_SERVER_NAME, host)]
 
 
 def connection_age(age_s: float, grace_s: float) -> list[tuple[str, int]]:

@@ -96,6 +96,11 @@ class Node:
         self.console_url = ""
 
     @property
+    def token_port(self) -> int:
+        """The bound port for callers without a certificate; 0 if there is none."""
+        return self._server.token_port
+
+    @property
     def engine(self) -> Engine:
         """For tests and tools that run in the same process."""
         return self._engine

@@ -18,6 +18,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from contracts.collecting import settle_memory
+from contracts.serving import is_loopback
 from contracts.starting import EXIT_CODE, StartError, explain_bind, explain_database, read_settings
 from contracts.tracebacks import log_of_loop
 from migrations import runner
@@ -40,6 +41,7 @@ log = structlog.get_logger(__name__)
 CHAIN: Final = "orchestrator"
 DATABASE: Final = "DATABASE_URL"
 ADDRESS: Final = f"{PREFIX}LISTEN_ADDRESS"
+TOKEN_ADDRESS: Final = f"{PREFIX}TOKEN_LISTEN_ADDRESS"
 WORKER: Final = ("-m", "orchestrator.cli.server", "work")
 STOP_MARGIN_S: Final = 30.0
 """What a worker may take to end beside its graces."""
@@ -114,11 +116,11 @@ def _database(settings: Settings) -> Iterator[str]:
 def _supervise(settings: Settings, database_url: str, count: int) -> None:
     """Exits with a worker's own code if it was told something wrong, with 1 if one did not end cleanly."""
     with ExitStack() as stack:
-        try:
-            address = stack.enter_context(held_port(settings.listen_address))
-        except (OSError, ValueError) as error:
-            raise StartError(f"{ADDRESS}: workers cannot share {settings.listen_address}: {error}") from error
-        environments = [_environment(settings, database_url, address, number + 1) for number in range(count)]
+        address = _held(stack, ADDRESS, settings.listen_address)
+        shared = {f"{PREFIX}{DATABASE}": database_url, ADDRESS: address}
+        if settings.token_listen_address:
+            shared[TOKEN_ADDRESS] = _held(stack, TOKEN_ADDRESS, settings.token_listen_address)
+        environments = [shared | _own_environment(settings, number + 1) for number in range(count)]
         stop_timeout_s = 2 * settings.drain_grace_s + settings.shutdown_grace_s + STOP_MARGIN_S
         try:
             ended_cleanly = asyncio.run(_run_workers(address, environments, stop_timeout_s))
@@ -126,6 +128,14 @@ def _supervise(settings: Settings, database_url: str, count: int) -> None:
             raise typer.Exit(error.code) from None
     if not ended_cleanly:
         raise typer.Exit(1)
+
+
+def _held(stack: ExitStack, variable: str, address: str) -> str:
+    """The address with the port that workers share. Raises ``StartError``."""
+    try:
+        return stack.enter_context(held_port(address))
+    except (OSError, ValueError) as error:
+        raise StartError(f"{variable}: workers cannot share {address}: {error}") from error
 
 
 async def _run_workers(address: str, environments: list[dict[str, str]], stop_timeout_s: float) -> bool:
@@ -140,10 +150,8 @@ async def _run_workers(address: str, environments: list[dict[str, str]], stop_ti
     return await supervise(workers, announce, stopping=stopping, stop_timeout_s=stop_timeout_s)
 
 
-def _environment(settings: Settings, database_url: str, address: str, number: int) -> dict[str, str]:
+def _own_environment(settings: Settings, number: int) -> dict[str, str]:
     return {
-        f"{PREFIX}{DATABASE}": database_url,
-        ADDRESS: address,
         f"{PREFIX}NODE_NAME": f"{settings.node_name}-{number}",
         f"{PREFIX}CONSOLE_ADDRESS": settings.console_address if number == 1 else "",
         f"{PREFIX}METRICS_ADDRESS": _of_worker(settings.metrics_address, number),
@@ -196,11 +204,11 @@ async def _serve(settings: Settings, database_url: str, *, is_worker: bool) -> N
     try:
         await asyncio.wait({starting, asked_to_stop}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
-            host = settings.listen_address.rpartition(":")[0]
-            port = starting.result()
+            starting.result()
             settle_memory()
-            serving = {"event": "serving", "address": f"{host}:{port}", "node_id": str(node.engine.node_id)}
-            _announce(serving | ({"console": node.console_url} if node.console_url else {}))
+            if settings.transport() == "none":
+                log.warning("serving_without_tls", address=settings.listen_address, what=_who_is_served(settings))
+            _announce(_serving(settings, node))
             await stopping.wait()
     finally:
         starting.cancel()
@@ -208,6 +216,29 @@ async def _serve(settings: Settings, database_url: str, *, is_worker: bool) -> N
         await asyncio.gather(starting, asked_to_stop, return_exceptions=True)
         await node.stop()
         log.info("stopped")
+
+
+def _serving(settings: Settings, node: Node) -> dict[str, Any]:
+    """What is announced once a node serves."""
+    found = {
+        "event": "serving",
+        "address": _at(settings.listen_address, node.port),
+        "tls": settings.transport(),
+        "node_id": str(node.engine.node_id),
+    }
+    if settings.token_listen_address:
+        found["token_address"] = _at(settings.token_listen_address, node.token_port)
+    return found | ({"console": node.console_url} if node.console_url else {})
+
+
+def _at(address: str, port: int) -> str:
+    return f"{address.rpartition(':')[0]}:{port}"
+
+
+def _who_is_served(settings: Settings) -> str:
+    if is_loopback(settings.listen_address):
+        return "this machine alone reaches the node; give it a certificate to serve others"
+    return "other machines reach the node in the clear, as ALLOW_INSECURE says"
 
 
 def _announce(what: dict[str, Any]) -> None:

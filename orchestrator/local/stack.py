@@ -188,7 +188,7 @@ async def _keep_up(settings: StackSettings, console: Console) -> None:
         async with Stack(settings) as stack:
             console.print(addresses(stack))
             console.print("For operators: " + " or ".join(node.console for node in stack.nodes), soft_wrap=True)
-            console.print("Ctrl-C ends it.")
+            console.print("Without TLS and without a policy it serves this machine alone. Ctrl-C ends it.")
             await asyncio.Event().wait()
 
 
