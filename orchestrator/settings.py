@@ -10,8 +10,10 @@ from contracts.addresses import check_database_url, check_listen_address
 from contracts.failpoints import Failpoints, parse_failpoints
 from contracts.following import Follower
 from contracts.serving import is_loopback
-from contracts.tls import ServerTls, own_client
-from contracts.tls_settings import TlsSettings, server_tls
+from contracts.tls import own_client
+from contracts.tls_settings import TlsSettings
+from contracts.traces.settings import TraceSettings
+from orchestrator.console.fields import ConsoleFields
 from orchestrator.core.backoff import CorePolicy
 from orchestrator.engine.admission import AdmissionPolicy
 from orchestrator.engine.breakers import BreakerPolicy
@@ -37,7 +39,7 @@ MAX_MESSAGE_BYTES: Final = 64 << 20
 DAY_S: Final = 86_400
 
 
-class Settings(TlsSettings, MetricsFields):
+class Settings(TlsSettings, TraceSettings, MetricsFields, ConsoleFields):
     """Raises ``pydantic.ValidationError`` naming the variable that is wrong."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, populate_by_name=True, allow_inf_nan=False)
@@ -58,12 +60,6 @@ class Settings(TlsSettings, MetricsFields):
     """Where callers without a certificate come in, if ``listen_address`` demands one; empty is nowhere."""
     workers: int = Field(default=1, ge=1, le=256)
     """Processes that share the port, each a node of its own."""
-    console_address: str = ""
-    """Where the operators' web page listens; empty is nowhere."""
-    console_hosts: tuple[str, ...] = ()
-    """Names, beside loopback and addresses, under which browsers may reach it."""
-    console_tls_cert_file: Path | None = None
-    console_tls_key_file: Path | None = None
     tls_check_interval_s: float = Field(default=10.0, gt=0, le=DAY_S)
     """How often to look whether files of TLS were renewed; servers look at every handshake as well."""
     policy_file: Path | None = None
@@ -140,13 +136,6 @@ class Settings(TlsSettings, MetricsFields):
     def _check_token_listen_address(cls, address: str) -> str:
         return check_listen_address(address) if address else ""
 
-    @field_validator("console_address")
-    @classmethod
-    def _check_console_address(cls, address: str) -> str:
-        if address.startswith("unix"):
-            raise ValueError("browsers reach no Unix socket: write host:port")
-        return check_listen_address(address) if address else ""
-
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.renew_interval_s > self.lease_ttl_s / 2:
@@ -183,8 +172,8 @@ class Settings(TlsSettings, MetricsFields):
         for name, address in (("LISTEN", self.listen_address), ("TOKEN_LISTEN", self.token_listen_address)):
             if address and self.policy_file is None and not is_loopback(address) and not self.allow_insecure:
                 raise ValueError(
-                    f"{PREFIX}{name}_ADDRESS: other machines reach {address}, and the node asks nobody who calls: listen "
-                    f"on 127.0.0.1, give it {PREFIX}POLICY_FILE, or allow it with {PREFIX}ALLOW_INSECURE=true"
+                    f"{PREFIX}{name}_ADDRESS: other machines reach {address}, and the node asks nobody who calls: "
+                    f"listen on 127.0.0.1, give it {PREFIX}POLICY_FILE, or allow it with {PREFIX}ALLOW_INSECURE=true"
                 )
         if self.token_listen_address and (tls is None or tls.client_ca_file is None):
             raise ValueError(
@@ -193,25 +182,12 @@ class Settings(TlsSettings, MetricsFields):
             )
         if self.metrics_address and tls is None and not is_loopback(self.metrics_address) and not self.allow_insecure:
             raise ValueError(
-                f"{PREFIX}METRICS_ADDRESS: other machines reach {self.metrics_address}, and the node has no certificate: "
+                f"{PREFIX}METRICS_ADDRESS: other machines reach {self.metrics_address}, and there is no certificate: "
                 f"listen on 127.0.0.1, give it {PREFIX}TLS_CERT_FILE, or allow it with {PREFIX}ALLOW_INSECURE=true"
             )
-        console_tls = self._console_tls()
-        if console_tls is not None:
-            console_tls.follow()
-        if not self.console_address:
-            return
-        if tls is not None:
+        self.check_console(has_policy=self.policy_file is not None, allow_insecure=self.allow_insecure)
+        if self.console_address and tls is not None:
             own_client(tls, tls.follow())
-        if not is_loopback(self.console_address) and not self.allow_insecure:
-            lack = "serves without TLS" if console_tls is None else "does not ask who is there"
-            raise ValueError(
-                f"{PREFIX}CONSOLE_ADDRESS: other machines reach {self.console_address}, and the console {lack}: "
-                f"listen on 127.0.0.1, or allow it with {PREFIX}ALLOW_INSECURE=true"
-            )
-
-    def _console_tls(self) -> ServerTls | None:
-        return server_tls(self.console_tls_cert_file, self.console_tls_key_file, f"{PREFIX}CONSOLE_TLS_")
 
     def engine(self) -> EngineSettings:
         """For the engine."""
@@ -293,12 +269,11 @@ class Settings(TlsSettings, MetricsFields):
         if not self.console_address:
             return None
         from orchestrator.console.server import ConsoleServer  # noqa: PLC0415  (half a second that most starts save)
-        from orchestrator.console.settings import ConsoleSettings  # noqa: PLC0415  (as above)
 
         return ConsoleServer(
             self.console_address,
-            ConsoleSettings(hosts=frozenset(self.console_hosts)),
-            tls=self._console_tls(),
+            self.console_settings(has_policy=self.policy_file is not None),
+            tls=self.console_tls(),
             node_tls=self.server_tls(),
             follower=follower,
         )

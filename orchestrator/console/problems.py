@@ -76,11 +76,18 @@ _WORDS: Final[dict[str, tuple[int, str, str]]] = {
     Reason.INVALID_REQUEST: (400, "The API refuses what was entered.", "Correct it and send it again."),
     Reason.PAGE_TOKEN: (400, "This page of the list has expired.", "Begin again with the first page."),
     Reason.TOO_MANY_REQUESTS: (429, "The saga has taken as many requests as it may.", "Repeat an earlier one."),
+    Reason.RATE_LIMITED: (429, "You ask for more than your share.", "Wait a moment, then try again."),
+    Reason.TOO_MANY_CALLS: (429, "You have too much under way at once.", "Wait a moment, then try again."),
     Reason.OVER_CAPACITY: (503, "The node is as busy as it may be.", "Wait a moment, then try again."),
     Reason.STORE_UNAVAILABLE: (
         503,
         "The node does not reach its database.",
         "Try again in a moment. If it lasts, look after PostgreSQL first: nothing else can be repaired meanwhile.",
+    ),
+    Reason.KEYS_UNAVAILABLE: (
+        503,
+        "The node cannot check tokens now.",
+        "It has no keys of their issuer that still count. Try again in a moment; if it lasts, look after the issuer.",
     ),
     Reason.NODE_DRAINING: (503, "This node is shutting down.", "Use the console of another node."),
 }

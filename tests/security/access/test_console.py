@@ -96,9 +96,11 @@ async def test_a_starter_is_let_in_and_told_what_pages_take(desk: Desk) -> None:
 async def _until_status(browser: httpx.AsyncClient, path: str, status: int) -> httpx.Response:
     """The first answer with the status; files are looked at every 50 ms here."""
     async with asyncio.timeout(CALL_S):
-        while (answer := await browser.get(path)).status_code != status:
+        while True:  # what is waited for has no event of its own
+            answer = await browser.get(path)
+            if answer.status_code == status:
+                return answer
             await asyncio.sleep(0.02)
-    return answer
 
 
 async def test_a_key_that_its_issuer_withdraws_signs_out(desk: Desk) -> None:
