@@ -8,6 +8,7 @@ import asyncio
 import os
 import sys
 from typing import Any, Final
+from unittest.mock import patch
 
 import grpc
 import uvloop
@@ -54,11 +55,8 @@ class Grown(FakeEngine):
 
 def named_server(settings: RpcSettings, engine: Any, queries: Any, registry: Any = REGISTRY) -> RpcServer:
     """A server whose callers say who they are."""
-    before, module.InFlight = module.InFlight, Named  # type: ignore[misc, assignment]  # for this one server
-    try:
+    with patch.object(module, "InFlight", Named):
         return RpcServer(settings, engine, queries, registry)
-    finally:
-        module.InFlight = before  # type: ignore[misc]  # as above
 
 
 async def _serve() -> None:
