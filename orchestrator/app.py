@@ -18,6 +18,9 @@ from orchestrator.rpc.participants import ParticipantChannels
 from orchestrator.rpc.server import RpcServer
 from orchestrator.settings import Settings
 from orchestrator.storage.store import PostgresStore
+from orchestrator.telemetry.node_metrics import NodeMetrics
+from orchestrator.telemetry.node_traces import NodeTraces
+from orchestrator.telemetry.observers import together
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +65,10 @@ class Node:
         if failpoints is not None:
             log.warning("failpoints_armed")
             store, participants = failing_store(store, failpoints), FailingParticipants(participants, failpoints)
+        metrics = settings.metrics_settings()
+        self._metrics = NodeMetrics(metrics, settings.node_name) if metrics.wanted else None
+        self._traces = NodeTraces.of(settings, settings.node_name, settings.targets(), self._tls_follower)
+        told = [each for each in (self._traces, self._metrics) if each is not None]
         self._engine = Engine(
             store,
             participants,
@@ -69,6 +76,7 @@ class Node:
             settings.engine(),
             sources=Sources(time.monotonic),
             on_health=self._health_changed,
+            observer=together([each.observer for each in told]),
         )
         self._operators = Operators(
             self._engine,
@@ -86,7 +94,10 @@ class Node:
             self._registry,
             operators=self._operators,
             access=settings.access(),
+            interceptors=[each.interceptor for each in told],
         )
+        if self._metrics is not None:
+            self._metrics.attach(self._engine, self._store, self._operators.policy, self._store.pool_use)
         self._unreachable = sorted(_called_services(self._registry) - set(settings.participants))
         self._console = settings.console(self._tls_follower)
         self._listen_address = settings.listen_address
@@ -116,6 +127,8 @@ class Node:
         if self._console is not None:  # now, so that it tells of a database that is away
             self.console_url = await self._console.start(own_address(self._listen_address, self.port))
             log.info("console", url=self.console_url)
+        if self._metrics is not None:
+            await self._metrics.start()
         self._tls_follower.start()
         await self._join()
         self._operators.orders.start()
@@ -145,9 +158,13 @@ class Node:
         await self._operators.orders.stop()
         await self._engine.stop()
         await self._server.stop()
+        if self._metrics is not None:
+            await self._metrics.stop()
         await self._tls_follower.stop()
         await self._channels.close()
         await self._store.close()
+        if self._traces is not None:
+            await self._traces.stop()
 
     def _health_changed(self, healthy: bool) -> None:
         previous = self._health_task

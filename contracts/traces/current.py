@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
@@ -29,12 +29,20 @@ class ServerSpan:
         self.attributes: Final[dict[str, str | int | bool]] = {}
 
     @contextmanager
-    def child(self, name: str, kind: "SpanKind", attributes: dict[str, str | int | bool]) -> Iterator[None]:
-        """A span below this one, for as long as the block runs; it failed if that raises."""
-        began_ns, failed = time.time_ns(), True
+    def child(
+        self,
+        name: str,
+        kind: "SpanKind",
+        attributes: dict[str, str | int | bool],
+        fails: Callable[[BaseException], bool],
+    ) -> Iterator[None]:
+        """A span below this one, for as long as the block runs; ``fails`` says whether what it raises is a failure."""
+        began_ns, failed = time.time_ns(), False
         try:
             yield
-            failed = False
+        except BaseException as error:
+            failed = fails(error)
+            raise
         finally:
             self.spans.add(
                 name,

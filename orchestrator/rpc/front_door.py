@@ -11,7 +11,7 @@ from orchestrator.core.state import SagaStatus
 from orchestrator.definitions.front_doors import FrontDoor
 from orchestrator.definitions.model import clear_request_fields
 from orchestrator.engine.api import SagaEngine
-from orchestrator.rpc.calls import Context, caller_of, tenant_of, wait_budget_s
+from orchestrator.rpc.calls import Context, caller_of, note_saga, tenant_of, trace_of, wait_budget_s
 from orchestrator.rpc.error_mapping import (
     READING,
     STARTING,
@@ -65,7 +65,9 @@ class _Handler:
                 caller=caller_of(context),
                 tenant=tenant_of(context),
                 request_id=request_id,
+                trace=trace_of(context),
             )
+        note_saga(started.saga_id)
         if started.conflict is not None:
             start_conflict(started.conflict, started.saga_id)
         if at_once and not started.already_started:

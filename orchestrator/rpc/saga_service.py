@@ -17,7 +17,7 @@ from orchestrator.definitions.model import Definition, clear_request_fields
 from orchestrator.definitions.registry import Registry
 from orchestrator.engine.api import SagaEngine
 from orchestrator.engine.ports import QueryStore, Started
-from orchestrator.rpc.calls import Context, caller_of, tenant_of, visibility_of, wait_budget_s
+from orchestrator.rpc.calls import Context, caller_of, note_saga, tenant_of, trace_of, visibility_of, wait_budget_s
 from orchestrator.rpc.error_mapping import (
     CANCELLING,
     READING,
@@ -59,8 +59,14 @@ class SagaService(pb_grpc.SagaServiceServicer):
             saga_input = _checked_input(definition, request)
             caller, tenant = caller_of(context), tenant_of(context)
             started = await self._engine.start(
-                definition, saga_input, caller=caller, tenant=tenant, request_id=request.request_id
+                definition,
+                saga_input,
+                caller=caller,
+                tenant=tenant,
+                request_id=request.request_id,
+                trace=trace_of(context),
             )
+        note_saga(started.saga_id)
         if started.conflict is not None:
             start_conflict(started.conflict, started.saga_id)
         if started.already_started:
@@ -148,6 +154,7 @@ class SagaService(pb_grpc.SagaServiceServicer):
         return definition
 
     async def _view(self, saga_id: UUID) -> saga_pb2.Saga:
+        note_saga(saga_id)
         with engine_errors(READING):
             view = await self._engine.view(saga_id)
         if view is None:

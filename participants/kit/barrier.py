@@ -16,11 +16,12 @@ from saga.v1 import participant_service_pb2
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from contracts.errors import Reason, RpcError, from_status, to_status
-from contracts.metadata import VERDICT, VERDICT_STORED
+from contracts.metadata import REASON, VERDICT, VERDICT_STORED
 from contracts.method import Method
 from contracts.sensitivity import scrub
 from participants.kit import store
 from participants.kit.call import StepContext
+from participants.kit.correlation import outcome
 from participants.kit.decisions import (
     Bury,
     Refuse,
@@ -64,6 +65,7 @@ def domain_of(method: Method[Any, Any]) -> str:
 
 
 def _refusal(reason: Reason) -> RpcError:
+    outcome(reason.lower())
     code, text = _REFUSALS[reason]
     return RpcError(code, reason, text)
 
@@ -102,11 +104,14 @@ class Barrier:
                 verdict = _told(rejected.to_error(domain_of(method), trailers=_PROOF), request)
                 stored = store.set_rejected(step, request_hash, to_status(verdict).SerializeToString())
                 await session.commit(store.UNDO_BUSINESS, stored)
+                outcome("rejected")
                 raise verdict from rejected
             except Busy as busy:
+                outcome("busy")
                 raise _told(busy.to_error(domain_of(method)), request) from busy
             answer = _serialize(method, response)
             await session.commit(store.set_done(step, request_hash, answer))
+            outcome("ran")
             return answer
 
         return await self._transactions.run(body)
@@ -121,21 +126,26 @@ class Barrier:
             row = await store.insert_or_lock(session.raw, step)
             if row is None:
                 await session.commit()
+                outcome("nothing_to_undo")
                 return _NOTHING_TO_UNDO
             match judge_compensation(row, step.epoch):
                 case Refuse(reason):
                     raise _refusal(reason)
                 case Replay(response):
                     await _conclude(session, step, row.epoch)
+                    outcome("replayed")
                     return response
                 case Bury():
                     await session.commit(store.set_tombstone(step))
+                    outcome("nothing_to_undo")
                     return _NOTHING_TO_UNDO
             try:
                 response = _serialize(method, await handler(request, step, session.db))
             except (Rejected, Busy) as refused:  # stores nothing: whether it can be undone is judged anew next time
+                outcome("undo_refused" if isinstance(refused, Rejected) else "busy")
                 raise _told(refused.to_error(domain_of(method)), request) from refused
             await session.commit(store.set_undone(step, response))
+            outcome("undone")
             return response
 
         return await self._transactions.run(body)
@@ -148,15 +158,18 @@ class Barrier:
             row = await store.insert_or_lock(session.raw, step)
             if row is None:
                 await session.commit()
+                outcome("settled_tombstone")
                 return _settled(BarrierState.TOMBSTONE, b"")
             match judge_settle(row, step.epoch):
                 case Refuse(reason):
                     raise _refusal(reason)
                 case Bury():
                     await session.commit(store.set_tombstone(step))
+                    outcome("settled_tombstone")
                     return _settled(BarrierState.TOMBSTONE, b"")
                 case Replay(response):
                     await _conclude(session, step, row.epoch)
+                    outcome(f"settled_{row.state.name.lower()}")
                     return _settled(row.state, response if row.state is BarrierState.DONE else b"")
 
         return await self._transactions.run(body)
@@ -192,8 +205,10 @@ async def _replay_action(session: Session, step: StepContext, request_hash: byte
             raise _refusal(reason)
         case Replay(response):
             await _conclude(session, step, row.epoch)
+            outcome("replayed")
             return response
         case ReplayVerdict(verdict):
+            outcome("verdict_replayed")
             raise from_status(Status.FromString(verdict), trailers=_PROOF)
     return None
 
@@ -205,7 +220,12 @@ def _serialize(method: Method[Any, Any], response: Message) -> bytes:
 
 
 def _told(error: RpcError, request: Message) -> RpcError:
-    """What a handler says of a request, without what its contract calls personal or secret: it is stored and logged."""
+    """What a handler says of a request, without what its contract calls personal or secret: it is stored and shown.
+
+    A reason that is no UPPER_SNAKE word gives way to the name of the code, because it is logged.
+    """
+    if not REASON.fullmatch(error.reason):
+        error.reason = error.code.name
     error.message = scrub(error.message, request)
     error.metadata = {key: scrub(value, request) for key, value in error.metadata.items()}
     return error

@@ -1,5 +1,6 @@
 """Binds handlers to the methods of a contract, and refuses a binding that the contract contradicts."""
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from contracts.errors import Reason, RpcError
 from contracts.metadata import PHASE_ACTION, PHASE_COMPENSATION, PHASE_SETTLE
 from contracts.method import Method
 from contracts.rules import check_rules
+from participants.kit import correlation
 from participants.kit.barrier import Barrier
 from participants.kit.call import StepContext, read_call
 
@@ -127,6 +129,7 @@ def _rpc(method: Method[Any, Any], behavior: _Behavior) -> Any:
 def _step_behavior(phase: str, run: Callable[..., Awaitable[bytes]], binding: _Binding) -> _Behavior:
     async def behavior(request: Message, context: Any) -> bytes:
         step = read_call(context.invocation_metadata(), phase)
+        correlation.begin(step, phase)
         return await _logged(binding.method, step, run(binding.method, binding.handler, request, step))
 
     return behavior
@@ -135,30 +138,28 @@ def _step_behavior(phase: str, run: Callable[..., Awaitable[bytes]], binding: _B
 async def _logged(method: Method[Any, Any], step: StepContext, call: Awaitable[bytes]) -> bytes:
     """Says how the call ended, without its payload."""
     begun = time.monotonic()
-    log = _log.bind(
-        method=method.full_name,
-        saga_id=str(step.saga_id),
-        step=step.step,
-        attempt=step.attempt,
-        epoch=step.epoch,
-        trace_id=step.trace_id,
-    )
+
+    def told() -> dict[str, Any]:
+        duration_ms = round((time.monotonic() - begun) * 1000, 1)
+        return {**correlation.fields(step), "method": method.full_name, "epoch": step.epoch, "duration_ms": duration_ms}
+
     try:
         response = await call
     except RpcError as error:
-        duration_ms = round((time.monotonic() - begun) * 1000, 1)
-        log.info("step_refused", code=error.code.name, reason=error.reason, duration_ms=duration_ms)
+        _log.info("step_refused", code=error.code.name, reason=error.reason, **told())
         raise
     except Exception as error:
-        log.error("step_failed", error=type(error).__name__)  # noqa: TRY400  (the interceptor logs the traceback)
+        _log.error("step_failed", error=type(error).__name__, **told())
         raise
-    log.debug("step_answered", duration_ms=round((time.monotonic() - begun) * 1000, 1))
+    if _log.is_enabled_for(logging.DEBUG):
+        _log.debug("step_answered", **told())
     return response
 
 
 def _settle_behavior(barrier: Barrier) -> _Behavior:
     async def behavior(request: participant_service_pb2.SettleRequest, context: Any) -> bytes:
         step = read_call(context.invocation_metadata(), PHASE_SETTLE)
+        correlation.begin(step, PHASE_SETTLE)
         if (request.saga_id, request.step) != (str(step.saga_id), step.step):
             text = "the request names another step than the metadata"
             raise RpcError(grpc.StatusCode.INVALID_ARGUMENT, Reason.MISSING_METADATA, text)

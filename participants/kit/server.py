@@ -4,7 +4,8 @@ import asyncio
 import json
 import signal
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
 
 import grpc
 import structlog
@@ -19,6 +20,9 @@ from participants.kit.failpoints import FailingBarrier
 from participants.kit.participant import Participant
 from participants.kit.settings import Settings
 from participants.kit.transactions import Transactions, create_engine
+
+if TYPE_CHECKING:
+    from contracts.traces.export import Spans
 
 _log = structlog.get_logger(__name__)
 
@@ -48,7 +52,8 @@ class ParticipantServer:
         self._transactions = Transactions(create_engine(settings), settings.transaction_timeout_s)
         self._health: Final = health.aio.HealthServicer()
         self._credentials = None if tls is None else tls.credentials(tls.follow())
-        self._server = _new_server(settings)
+        self._spans = settings.spans(participant.name, f"{participant.name}-{uuid4().hex[:8]}")
+        self._server = _new_server(settings, self._spans)
         failpoints = settings.armed()
         barrier = Barrier(self._transactions) if failpoints is None else FailingBarrier(self._transactions, failpoints)
         self._server.add_generic_rpc_handlers(participant.rpc_handlers(barrier))
@@ -82,10 +87,16 @@ class ParticipantServer:
         await self._server.stop(self._settings.shutdown_grace_s)
         # The server has returned, but handlers whose callers are gone still carry their transactions to the end.
         await self._transactions.close(self._settings.shutdown_grace_s)
+        if self._spans is not None:
+            await self._spans.stop()
 
 
-def _new_server(settings: Settings) -> grpc.aio.Server:
+def _new_server(settings: Settings, spans: "Spans | None") -> grpc.aio.Server:
     interceptors: list[grpc.aio.ServerInterceptor] = []
+    if spans is not None:
+        from contracts.traces.server import ServerSpans  # noqa: PLC0415  (a start that needs no traces spares the SDK)
+
+        interceptors.append(ServerSpans(spans, settings.traces_ratio))
     if settings.tls_client_ca_file is not None:
         interceptors.append(Callers(settings.callers))
     interceptors.append(

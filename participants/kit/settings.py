@@ -11,9 +11,10 @@ from contracts.failpoints import PARTICIPANT_POINTS, Failpoints, parse_failpoint
 from contracts.peer import is_spiffe_id
 from contracts.serving import is_loopback
 from contracts.tls_settings import TlsSettings
+from contracts.traces.settings import TraceSettings
 
 
-class Settings(TlsSettings):
+class Settings(TlsSettings, TraceSettings):
     """Every bound has its unit in its name. Raises ``pydantic.ValidationError`` naming the variable that is wrong."""
 
     model_config = SettingsConfigDict(env_prefix="PARTICIPANT_", frozen=True, allow_inf_nan=False)

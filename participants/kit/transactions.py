@@ -10,6 +10,7 @@ from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from contracts.errors import RpcError
+from participants.kit.correlation import transaction
 from participants.kit.failures import cannot_connect, is_rerunnable, is_session_gone, is_slow, unavailable
 from participants.kit.settings import Settings
 from participants.kit.store import COMMIT, KEEP_DURABLE, ROLLBACK
@@ -155,7 +156,8 @@ class Transactions:
             if run > 1:
                 db = await self._connect()
             try:
-                return await self._run_once(db, body)
+                with transaction(self._engine.url, run):
+                    return await self._run_once(db, body)
             except _RunAgainError as again:
                 _log.info("transaction_runs_again", run=run, error=type(again.__cause__).__name__)
         raise unavailable(

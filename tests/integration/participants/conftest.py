@@ -30,6 +30,7 @@ class Served:
     channel: grpc.aio.Channel
     url: str
     db: asyncpg.Connection
+    address: str = ""
 
     def caller(self, step: str = "reserve", **fields: Any) -> Caller:
         """A step of a new saga, unless ``saga_id`` is given."""
@@ -64,7 +65,7 @@ async def serving(participant: Participant, url: str, **settings: Any) -> AsyncI
     db = await connect(url)
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield Served(channel, url, db)
+            yield Served(channel, url, db, f"127.0.0.1:{port}")
     finally:
         await server.stop()
         await db.close()
