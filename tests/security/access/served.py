@@ -122,12 +122,15 @@ class Guarded:
         stub = self.sagas() if hasattr(self.sagas(), method) else self.operators()
         return await getattr(stub, method)(request, timeout=CALL_S, metadata=self.metadata(who))
 
-    async def start(self, who: str = "starter", definition: str = "line") -> UUID:
-        """A saga that somebody starts."""
+    def an_input(self) -> bytes:
+        """What the definitions of these tests take."""
         number = next(_numbers)
         lines = [StockLine(sku="SKU-1", quantity=1)]
-        order = ReserveRequest(order_id=f"o-{number}", warehouse_id=f"w-{number}", lines=lines)
-        request = pb.StartSagaRequest(request_id=f"r-{number}", definition=definition, input=order.SerializeToString())
+        return ReserveRequest(order_id=f"o-{number}", warehouse_id=f"w-{number}", lines=lines).SerializeToString()
+
+    async def start(self, who: str = "starter", definition: str = "line") -> UUID:
+        """A saga that somebody starts."""
+        request = pb.StartSagaRequest(request_id=f"r-{next(_numbers)}", definition=definition, input=self.an_input())
         return UUID((await self.call("StartSaga", request, who)).saga.saga_id)
 
     def rewrite(self, policy: str) -> None:
