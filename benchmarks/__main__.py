@@ -55,7 +55,7 @@ class Options:
     def scenarios(self) -> tuple[Scenario, ...]:
         """What the closed loop measures."""
         plain = scenarios(self.sites, self.in_flight, self.refused, self.peers) if "speed" in self.parts else ()
-        return (*plain, *features()) if "features" in self.parts else plain
+        return tuple(dict.fromkeys((*plain, *features()))) if "features" in self.parts else plain
 
 
 def options() -> Options:

@@ -9,6 +9,7 @@ from typing import Final
 import asyncpg
 from sqlalchemy import make_url
 
+from benchmarks.guarding import Guards, guards
 from benchmarks.scenarios import Feature, Scenario
 from orchestrator.local.databases import Database, provide
 from orchestrator.local.postgres import EmbeddedPostgres
@@ -29,6 +30,7 @@ class Bench:
     connection: asyncpg.Connection
     real: dict[str, str]
     real_pids: tuple[int, ...]
+    guards: Guards
 
     async def node_database(self, scenario: Scenario) -> str:
         """URL of the migrated database that nodes use in such scenarios: nodes that share one share their sagas."""
@@ -70,7 +72,7 @@ async def running(directory: Path, *, with_real: bool) -> AsyncIterator[Bench]:
         dsn = make_url(postgres.url()).set(drivername="postgresql").render_as_string(hide_password=False)
         connection = await asyncpg.connect(dsn, timeout=CONNECT_TIMEOUT_S, command_timeout=COMMAND_TIMEOUT_S)
         stack.push_async_callback(connection.close, timeout=CONNECT_TIMEOUT_S)
-        yield Bench(directory, postgres, template, connection, real, pids)
+        yield Bench(directory, postgres, template, connection, real, pids, guards(directory / "guards"))
 
 
 def definitions_of(feature: Feature) -> list[str]:

@@ -5,6 +5,7 @@ Every request is that of ``place-order`` v1, so that all contenders put the same
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -16,6 +17,7 @@ from shipping.v1.shipping_saga import ShippingService
 
 from contracts import metadata as keys
 from contracts.method import Method
+from contracts.tls import ClientTls
 from orchestrator.definitions.shipped.place_order_v1 import charge, refund, release, reserve, ship
 from orchestrator.rpc.targets import ChannelSettings, Target, open_channel
 
@@ -48,9 +50,9 @@ _STEPS: Final = {
 class Calls:
     """The participants' stubs, shared by all sagas of a process. Needs a running event loop."""
 
-    def __init__(self, addresses: Mapping[str, str]) -> None:
-        """``addresses``: by full name of service."""
-        self._channels = open_channels(addresses)
+    def __init__(self, addresses: Mapping[str, str], tls: Mapping[str, str] | None = None) -> None:
+        """``addresses``: by full name of service. ``tls``: files of mutual TLS."""
+        self._channels = open_channels(addresses, tls)
         self._stubs: dict[str, Any] = {}
         for step in _STEPS.values():
             for method in filter(None, (step.action, step.compensation)):
@@ -83,9 +85,19 @@ class Calls:
             await channel.close()
 
 
-def open_channels(addresses: Mapping[str, str]) -> dict[str, grpc.aio.Channel]:
+def target(address: str, tls: Mapping[str, str] | None) -> Target:
+    """Where a channel leads, and by which files."""
+    return Target(address, None if tls is None else client_tls(tls))
+
+
+def client_tls(files: Mapping[str, str]) -> ClientTls:
+    """``ca_file``, ``cert_file`` and ``key_file``."""
+    return ClientTls(Path(files["ca_file"]), Path(files["cert_file"]), Path(files["key_file"]))
+
+
+def open_channels(addresses: Mapping[str, str], tls: Mapping[str, str] | None = None) -> dict[str, grpc.aio.Channel]:
     """A channel for each service, with the orchestrator's own options; services at one address share it."""
-    channels = {address: open_channel(Target(address), ChannelSettings()) for address in set(addresses.values())}
+    channels = {address: open_channel(target(address, tls), ChannelSettings()) for address in set(addresses.values())}
     return {service: channels[address] for service, address in addresses.items()}
 
 

@@ -12,11 +12,11 @@ from orders.v1.orders_pb2 import PlaceOrderRequest
 from orders.v1.orders_pb2_grpc import OrderServiceStub
 from saga.v1.saga_pb2 import SAGA_STATE_COMPLETED, SagaState
 
-from benchmarks.calls import STEPS, Calls, Metadata, RefusedError, barrier_metadata
+from benchmarks.calls import STEPS, Calls, Metadata, RefusedError, barrier_metadata, target
 from contracts.errors import Reason, error_info, retry_delay_s
 from contracts.metadata import PHASE_ACTION, PHASE_COMPENSATION
 from orchestrator.engine.ids import uuid7
-from orchestrator.rpc.targets import ChannelSettings, Target, open_channel
+from orchestrator.rpc.targets import ChannelSettings, open_channel
 
 Client: TypeAlias = Callable[[PlaceOrderRequest], Awaitable[bool]]
 """Carries out one order to its end: True if it completed, False if it was refused and undone. Raises for all else."""
@@ -32,12 +32,14 @@ class NotEndedError(Exception):
 
 
 @asynccontextmanager
-async def bare_client(addresses: Mapping[str, str], *, with_metadata: bool) -> AsyncIterator[Client]:
+async def bare_client(
+    addresses: Mapping[str, str], tls: Mapping[str, str] | None, *, with_metadata: bool
+) -> AsyncIterator[Client]:
     """Makes the calls in their order and undoes them if one is refused. Remembers nothing.
 
     ``addresses``: by full name of service. ``with_metadata`` sends what a barrier demands, for a saga of its own.
     """
-    calls = Calls(addresses)
+    calls = Calls(addresses, tls)
 
     async def carry_out(order: PlaceOrderRequest) -> bool:
         saga_id = str(uuid7(time.time_ns() // 1000, os.urandom)) if with_metadata else ""
@@ -63,9 +65,9 @@ async def bare_client(addresses: Mapping[str, str], *, with_metadata: bool) -> A
 
 
 @asynccontextmanager
-async def front_door_client(address: str) -> AsyncIterator[Client]:
+async def front_door_client(address: str, tls: Mapping[str, str] | None = None) -> AsyncIterator[Client]:
     """Places the order at a node and waits for its end. Comes again when the node says so; that time counts."""
-    channel = open_channel(Target(address), ChannelSettings())
+    channel = open_channel(target(address, tls), ChannelSettings())
     place = OrderServiceStub(channel).PlaceOrder
 
     async def carry_out(order: PlaceOrderRequest) -> bool:

@@ -55,13 +55,15 @@ class Task:
     seconds: float
     prefix: str
     seed: int
+    tls: dict[str, str] | None = None
+    """Files of mutual TLS: ``ca_file``, ``cert_file`` and ``key_file``."""
 
     def client(self) -> AbstractAsyncContextManager[Client]:
         """Needs a running event loop."""
         if self.contender == Contender.BARE:
-            return bare_client(self.addresses, with_metadata=self.with_metadata)
+            return bare_client(self.addresses, self.tls, with_metadata=self.with_metadata)
         if self.contender == Contender.ENGINE:
-            return front_door_client(self.where["node"])
+            return front_door_client(self.where["node"], self.tls)
         module: Any = import_module(PEER_CLIENTS[Contender(self.contender)])
         return cast("AbstractAsyncContextManager[Client]", module.open_client(self))
 

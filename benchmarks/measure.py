@@ -88,8 +88,9 @@ async def closed_loop(bench: Bench, running: Running, scenario: Scenario, turn: 
         seconds=length.seconds,
         prefix=f"ORD-{turn.number:03d}",
         seed=turn.seed,
+        tls=running.tls,
     )
-    async with channels_to(running.addresses) as channels:
+    async with channels_to(running.addresses, running.tls) as channels:
         before = await effects(channels)
         window, used, expected = await _run(bench, running, task)
         happened = await effects(channels) - before
@@ -99,9 +100,11 @@ async def closed_loop(bench: Bench, running: Running, scenario: Scenario, turn: 
 
 
 @asynccontextmanager
-async def channels_to(addresses: Mapping[str, str]) -> AsyncIterator[dict[str, grpc.aio.Channel]]:
-    """By full name of service, closed at the end."""
-    channels = open_channels(addresses)
+async def channels_to(
+    addresses: Mapping[str, str], tls: Mapping[str, str] | None = None
+) -> AsyncIterator[dict[str, grpc.aio.Channel]]:
+    """By full name of service, closed at the end. ``tls``: files of mutual TLS."""
+    channels = open_channels(addresses, tls)
     try:
         yield channels
     finally:

@@ -57,9 +57,9 @@ def tables(rows: Sequence[Summary], overloads: Sequence[Overload]) -> Iterator[R
         Results("Speed, with real participants and their barriers", 3, (*_CONDITIONS, *_SPEED), real),
         Results("Cost of a saga with real participants", 3, (*_CONDITIONS, *_COST), real),
         Results(
-            "Features of the orchestrator, at 64 in flight with trivial participants",
-            1,
-            (("feature", lambda row: row.scenario.feature), *_FEATURE, *_COST),
+            "Features, with trivial participants; with mutual TLS, bare calls by mutual TLS are what it is compared to",
+            3,
+            (("feature", lambda row: row.scenario.feature), *_CONDITIONS[:2], *_FEATURE, *_COST),
             [row for row in rows if row.scenario.feature is not Feature.NONE],
         ),
         Results("Open loop at twice the closed loop's peak", 1, _OVERLOAD, overloads),
@@ -108,7 +108,9 @@ _COST: Final[tuple[Column[Summary], ...]] = (
 _FEATURE: Final[tuple[Column[Summary], ...]] = (
     ("sagas/s", lambda row: f"{row.sagas_per_s:,.0f}"),
     ("to without", lambda row: _ratio(row.rate_to_plain)),
+    ("of bare", lambda row: _ratio(row.rate_to_bare, "{:.0%}")),
     ("p50 ms", lambda row: f"{row.p50_ms:.1f}"),
+    ("to bare", lambda row: _ratio(row.p50_to_bare, "{:.1f} x")),
     ("p99 ms", lambda row: f"{row.p99_ms:.1f}"),
 )
 _OVERLOAD: Final[tuple[Column[Overload], ...]] = (

@@ -41,6 +41,19 @@ class Feature(StrEnum):
     RETRIES = "retries: 1 call in 10 is UNAVAILABLE"
     SIDE_BY_SIDE = "the same three steps in parallel"
     SIX_STEPS = "place-order v2: six steps, two pairs parallel, a pivot"
+    TELEMETRY = "metrics and traces, to a collector, at the share that ships"
+    TLS = "mutual TLS on every channel, callers known by a policy"
+    ALL = "telemetry, mutual TLS and a policy"
+
+    @property
+    def is_guarded(self) -> bool:
+        """Whether every channel speaks mutual TLS."""
+        return self in {Feature.TLS, Feature.ALL}
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether metrics and traces go to a collector."""
+        return self in {Feature.TELEMETRY, Feature.ALL}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +101,19 @@ def scenarios(
 
 
 def features() -> tuple[Scenario, ...]:
-    """The orchestrator with each feature; compared with its own run without."""
-    return tuple(
+    """The orchestrator with each feature, and what it is compared with: its own run without, bare calls by TLS."""
+    plain = tuple(Scenario(Site.TRIVIAL, FEATURE_IN_FLIGHT, contender) for contender in BARE_FIRST)
+    each = tuple(
         Scenario(Site.TRIVIAL, FEATURE_IN_FLIGHT, Contender.ENGINE, 0.0, feature)
         for feature in Feature
         if feature is not Feature.NONE
     )
+    guarded = tuple(
+        Scenario(Site.TRIVIAL, in_flight, contender, 0.0, feature)
+        for in_flight in (1, FEATURE_IN_FLIGHT)
+        for contender, feature in ((Contender.BARE, Feature.TLS), (Contender.ENGINE, Feature.ALL))
+    )
+    return tuple(dict.fromkeys((*plain, *each, *guarded)))
 
 
 def rounds(chosen: Sequence[Scenario], repeats: int) -> Iterator[tuple[int, Scenario]]:

@@ -74,7 +74,9 @@ def _ratio(
 def _summary(scenario: Scenario, several: list[Measurement], bases: Bases) -> Summary:
     rates = [each.sagas_per_s for each in several]
     plain = replace(scenario, feature=Feature.NONE)
-    bare, engine = replace(plain, contender=Contender.BARE), replace(plain, contender=Contender.ENGINE)
+    alike = Feature.TLS if scenario.feature.is_guarded else Feature.NONE
+    bare, engine = replace(plain, contender=Contender.BARE, feature=alike), replace(plain, contender=Contender.ENGINE)
+    has_base = not scenario.feature or scenario.feature.is_guarded
     used = reduce(add, (each.used for each in several))
     # The counters are read a moment after the window's edges, so they are brought to its length.
     sagas = max(1.0, sum(each.sagas_per_s * each.used.taken_at for each in several))
@@ -85,8 +87,8 @@ def _summary(scenario: Scenario, several: list[Measurement], bases: Bases) -> Su
         highest_per_s=max(rates),
         p50_ms=median(each.window.p50_ms for each in several),
         p99_ms=median(each.window.p99_ms for each in several),
-        rate_to_bare=None if scenario.feature else _ratio(several, bases, bare, _rate),
-        p50_to_bare=None if scenario.feature else _ratio(several, bases, bare, _p50),
+        rate_to_bare=_ratio(several, bases, bare, _rate) if has_base else None,
+        p50_to_bare=_ratio(several, bases, bare, _p50) if has_base else None,
         engine_rate=None if scenario.feature else _ratio(several, bases, engine, _rate_of_base),
         rate_to_plain=_ratio(several, bases, plain, _rate) if scenario.feature else None,
         server_ms=used.server_cpu_s * 1000 / sagas,

@@ -3,7 +3,7 @@
 They count what they did, and tell through the report methods of the contracts. No barrier and no validation, but a call
 that is repeated under its idempotency key is answered as the first time and not counted again. Shipping refuses an
 order to a country that it does not serve, with a barrier's proof that nothing happened. ``--unavailable-every N``
-answers each N-th call UNAVAILABLE.
+answers each N-th call UNAVAILABLE, ``--tls`` has it demand certificates.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -45,6 +46,7 @@ from benchmarks.orders import NOT_SERVED
 from contracts.errors import RpcError, to_trailers
 from contracts.metadata import IDEMPOTENCY_KEY, VERDICT, VERDICT_STORED
 from contracts.method import Method
+from contracts.tls import ServerTls
 
 Handler: TypeAlias = Callable[[Any, Any], Awaitable[Any]]
 
@@ -208,14 +210,17 @@ def _rpc_handlers(unavailable_every: int) -> list[grpc.GenericRpcHandler]:
     return [grpc.method_handlers_generic_handler(service, methods) for service, methods in services.items()]
 
 
-async def serve(unavailable_every: int) -> None:
+async def serve(unavailable_every: int, tls: ServerTls | None = None) -> None:
     """Serves until SIGTERM. Prints one line of JSON once it listens: ``{"participant": "trivial", "port": …}``."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     server = grpc.aio.server()
     server.add_generic_rpc_handlers(_rpc_handlers(unavailable_every))
-    port = server.add_insecure_port("127.0.0.1:0")
+    if tls is None:
+        port = server.add_insecure_port("127.0.0.1:0")
+    else:
+        port = server.add_secure_port("127.0.0.1:0", tls.credentials(tls.follow()))
     await server.start()
     sys.stdout.write(json.dumps({"participant": "trivial", "port": port}) + "\n")
     sys.stdout.flush()
@@ -226,4 +231,7 @@ async def serve(unavailable_every: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(prog="python -m benchmarks.trivial", description=__doc__)
     parser.add_argument("--unavailable-every", type=int, default=0)
-    uvloop.run(serve(parser.parse_args().unavailable_every))
+    parser.add_argument("--tls", nargs=3, type=Path, metavar=("CA", "CERT", "KEY"))
+    given = parser.parse_args()
+    files = None if given.tls is None else ServerTls(given.tls[1], given.tls[2], given.tls[0])
+    uvloop.run(serve(given.unavailable_every, files))

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Final, TypeAlias, cast
 
 import grpc
@@ -16,7 +17,7 @@ SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.
 
 class RpcMetrics(grpc.aio.ServerInterceptor):
     """Stands outside of whatever may refuse a call. Methods that are not served are not counted: anybody could name
-    any number of them.
+    any number of them. Health checks are not, either.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -39,9 +40,9 @@ class RpcMetrics(grpc.aio.ServerInterceptor):
     ) -> "_Handler | None":
         """Returns the counted handler; wraps each method once."""
         handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming:
-            return handler
         method = handler_call_details.method
+        if handler is None or handler.request_streaming or method.startswith("/grpc."):
+            return handler
         known = self._wrapped.get(method)
         if known is None or known[0] is not handler:
             known = self._wrapped[method] = handler, self._wrap(method[1:], handler)
@@ -67,8 +68,9 @@ class RpcMetrics(grpc.aio.ServerInterceptor):
                 began_s, failed = time.monotonic(), True
                 running.inc()
                 try:
-                    async for response in serve_stream(request, context):
-                        yield response
+                    async with aclosing(cast("Any", serve_stream(request, context))) as responses:
+                        async for response in responses:
+                            yield response
                     failed = False
                 finally:
                     ended(context, began_s, failed=failed)
