@@ -1,7 +1,9 @@
 """Files of TLS that others renew while we run: the last good content, and one task that looks for newer."""
 
 import asyncio
+import os
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import datetime
@@ -14,6 +16,9 @@ from contracts.pem import Clock, PemFile, TlsFileError, utc_now
 _log = structlog.get_logger(__name__)
 
 Contents = tuple[bytes | None, ...]
+Stamps = tuple[tuple[int, ...], ...]
+"""When each file was written, its size, and which it is."""
+_SETTLES_NS: Final = 2_000_000_000
 
 
 class Files(Protocol):
@@ -35,6 +40,7 @@ class Followed:
         self._now: Final = now
         self._lock: Final = threading.Lock()  # gRPC asks from threads of its own
         self._trouble: str | None = None
+        self._settled: Stamps | None = None
         self._contents = self._read()
         self._expires_at = files.check(self._contents, now())
 
@@ -50,7 +56,7 @@ class Followed:
         """
         with self._lock:
             try:
-                contents = self._read()
+                contents = self._newest()
                 is_new = contents != self._contents
                 expires_at = self._files.check(contents, self._now()) if is_new else self._expires_at
             except TlsFileError as error:
@@ -67,6 +73,24 @@ class Followed:
                 end = None if expires_at is None else f"{expires_at:%FT%TZ}"
                 _log.info("tls_files_renewed", settings=self._names(), expires_at=end)
             return is_new
+
+    def _newest(self) -> Contents:
+        """What the files hold, without reading them where nothing can have changed: a handshake costs little then."""
+        stamps = self._stamps()
+        if stamps is not None and stamps == self._settled:
+            return self._contents
+        contents = self._read()
+        # A file that changed a moment ago may change again without any of its stamps telling.
+        is_old = stamps is not None and max((each[0] for each in stamps), default=0) < time.time_ns() - _SETTLES_NS
+        self._settled = stamps if is_old and contents == self._contents else None
+        return contents
+
+    def _stamps(self) -> Stamps | None:
+        try:
+            found = [os.stat(file.path) for file in self._files.files() if file is not None]
+        except OSError:
+            return None
+        return tuple((each.st_mtime_ns, each.st_size, each.st_ino, each.st_dev) for each in found)
 
     def _read(self) -> Contents:
         return tuple(None if file is None else file.read() for file in self._files.files())

@@ -1,5 +1,7 @@
 """PEM files: refused at the start with what is wrong, and once in use replaced by nothing but good ones."""
 
+import os
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from contracts.following import Followed, Follower
-from contracts.pem import TlsFileError
-from contracts.tls import ServerTls, own_client
+from contracts.pem import PemFile, TlsFileError
+from contracts.tls import ClientTls, ServerTls, own_client
 from tests.fixtures.certificates import Authority, replace
 from tests.security.tls.ends import Files
 
@@ -99,6 +101,46 @@ def test_a_pair_that_is_renewed_one_file_after_the_other_is_taken_once_it_is_who
     replace(files.folder / "server.key", renewed.key)
     assert followed.look()
     assert followed.contents[:2] == (renewed.certificate, renewed.key)
+
+
+def _age(files: Files) -> None:
+    """As if all had been written an hour ago."""
+    for path in files.folder.iterdir():
+        os.utime(path, (path.stat().st_atime, time.time() - 3600))
+
+
+def test_files_that_cannot_have_changed_are_not_read(files: Files, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    read = PemFile.read
+
+    def counted(file: PemFile) -> bytes:
+        reads.append(file.setting)
+        return read(file)
+
+    monkeypatch.setattr(PemFile, "read", counted)
+    followed = files.server().follow()
+    followed.look()
+    reads.clear()
+    followed.look()
+    assert len(reads) == 3, "written a moment ago, they may change within one tick of the clock"
+    _age(files)
+    followed.look()
+    reads.clear()
+    followed.look()
+    assert reads == []
+
+
+def test_a_file_that_was_old_when_it_was_renamed_into_place_is_seen(files: Files) -> None:
+    _age(files)
+    followed = files.server().follow()
+    assert not followed.look()
+    files.issue("server", "localhost")
+    _age(files)
+    assert followed.look()
+
+
+def test_without_files_there_is_nothing_to_follow() -> None:
+    assert not ClientTls().follow().look()
 
 
 def test_a_certificate_that_lapses_in_use_is_told_once(files: Files) -> None:

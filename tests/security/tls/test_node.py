@@ -3,7 +3,9 @@
 import asyncio
 import itertools
 import json
+import os
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
@@ -27,7 +29,7 @@ from participants.payment.handlers import participant as payment
 from participants.shipping.handlers import participant as shipping
 from tests.fixtures.postgres import DatabaseFactory, as_program
 from tests.integration.rpc.fakes import an_order
-from tests.security.tls.ends import NODE, Files, channel, check
+from tests.security.tls.ends import NODE, Files, channel, check, participant_port
 
 if TYPE_CHECKING:  # the stubs alone know it
     from orders.v1.orders_pb2_grpc import OrderServiceAsyncStub
@@ -162,3 +164,22 @@ async def test_callers_without_a_certificate_come_in_where_tokens_are_asked_for(
             assert await check(connection) is grpc.StatusCode.UNAVAILABLE
         async with channel(node.port, ClientTls(files.ca)) as connection:
             assert await check(connection) is grpc.StatusCode.UNAVAILABLE
+
+
+async def test_the_health_command_speaks_tls_by_the_servers_own_certificate(files: Files) -> None:
+    program = (sys.executable, "-m", "orchestrator.local.health")
+    path = os.pathsep.join(each for each in sys.path if each)
+    pair = {
+        "PARTICIPANT_TLS_CERT_FILE": f"{files.folder}/server.pem",
+        "PARTICIPANT_TLS_KEY_FILE": f"{files.folder}/server.key",
+    }
+    async with participant_port(files.server(), callers=[NODE]) as port:
+        for more, code in ((pair, 0), ({}, 1)):
+            process = await asyncio.create_subprocess_exec(
+                *program,
+                f"127.0.0.1:{port}",
+                env={"PATH": os.environ["PATH"], "PYTHONPATH": path, **more},
+                stderr=asyncio.subprocess.PIPE,
+            )
+            _, told = await asyncio.wait_for(process.communicate(), CALL_S)
+            assert (process.returncode, b"Traceback" in told) == (code, False), told
