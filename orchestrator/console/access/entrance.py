@@ -5,7 +5,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from saga.v1 import operator_service_pb2 as pb
@@ -33,7 +33,7 @@ _MAX_CLIENTS: Final = 1000
 class Admitted:
     """Somebody whom the node knows, or knew lately."""
 
-    token: str
+    token: str = field(repr=False)
     viewer: Viewer
 
 

@@ -8,6 +8,7 @@ from http.cookies import SimpleCookie
 import pytest
 from structlog.testing import capture_logs
 
+from orchestrator.console.access.entrance import Admitted
 from orchestrator.console.access.sessions import Session
 from orchestrator.console.access.viewer import NOBODY
 from orchestrator.console.settings import ConsoleSettings
@@ -249,8 +250,8 @@ async def test_the_page_of_a_session_says_whose_it_is_and_the_sign_in_page_shows
     assert "Sign out" not in page
 
 
-def test_a_session_does_not_show_its_token() -> None:
-    assert "secret" not in repr(Session(b"", "secret", NOBODY, 1.0, 1.0))
+def test_no_value_shows_a_token() -> None:
+    assert "secret" not in repr((Session(b"", "secret", NOBODY, 1.0, 1.0), Admitted("secret", NOBODY)))
 
 
 async def test_without_a_policy_there_is_nothing_to_sign_in_to() -> None:
