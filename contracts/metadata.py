@@ -1,5 +1,6 @@
 """Metadata keys of the participant contract: what each call carries, and what an answer proves."""
 
+import re
 from typing import Final
 
 SAGA_ID: Final = "saga-id"
@@ -15,6 +16,9 @@ VERDICT_STORED: Final = "stored"
 
 ERROR_DOMAIN: Final = "saga.v1"
 """``ErrorInfo.domain`` of the orchestrator's and the barrier's own errors. A participant's own errors use another."""
+
+REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,62}", re.ASCII)
+"""What ``google.rpc.ErrorInfo`` demands of a reason. Another text may say anything, and reasons are logged."""
 
 PHASE_ACTION: Final = "action"
 PHASE_COMPENSATION: Final = "compensation"

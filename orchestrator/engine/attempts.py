@@ -1,6 +1,5 @@
 """One attempt: build the request, call the participant, tell the core how it ended."""
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -29,8 +28,6 @@ _PHASE_NAMES: Final[Mapping[Phase, str]] = {
     Phase.COMPENSATION: metadata.PHASE_COMPENSATION,
     Phase.SETTLE: metadata.PHASE_SETTLE,
 }
-_REASON: Final = re.compile(r"[A-Z][A-Z0-9_]{0,62}", re.ASCII)
-"""What ``google.rpc.ErrorInfo`` demands of a reason."""
 _CODE_NAMES: Final = (
     *("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS"),
     *("PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"),
@@ -178,7 +175,7 @@ def failure_of(answer: Answer, request: Message | None = None) -> Failure:
     UPPER_SNAKE word gives way to the name of the code: reasons are counted, logged and shown in lists.
     """
     code_name = _CODE_NAMES[answer.code] if 0 <= answer.code < len(_CODE_NAMES) else f"CODE_{answer.code}"
-    reason = answer.reason if answer.reason and _REASON.fullmatch(answer.reason) else code_name
+    reason = answer.reason if answer.reason and metadata.REASON.fullmatch(answer.reason) else code_name
     message = answer.message if request is None else scrub(answer.message, request)
     message = message.replace("\0", "\N{REPLACEMENT CHARACTER}")[:MAX_FAILURE_CHARS]
     # Lone surrogates cannot be stored as UTF-8.
