@@ -145,8 +145,7 @@ def test_who_is_named_goes_before_whom_claims_describe() -> None:
         (f'[[identity]]\nspiffe = "{SHOP}"\nroles = ["reader"]\ntenants = []', "tenants"),
         (f'[[identity]]\nspiffe = "{SHOP}"\nroles = ["reader"]\ntenants = ["a b"]', "tenants.0"),
         (
-            f'[[identity]]\nspiffe = "{SHOP}"\nroles = ["starter", "reader"]\n'
-            'definitions = ["a"]\ntenants = ["b", "c"]',
+            f'[[identity]]\nspiffe="{SHOP}"\nroles=["starter", "reader"]\ndefinitions=["a"]\ntenants=["b", "c"]',
             "would not see what it starts",
         ),
         (f'[[identity]]\nspiffe = "{SHOP}"\nroles = ["admin"]\n' * 2, "[[identity]] number 2: an entry before it"),
