@@ -3,10 +3,11 @@
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
+from inspect import isasyncgenfunction
 from typing import Any, Final, TypeAlias, cast
 
 import grpc
-from prometheus_client import CollectorRegistry, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 # Quoted: generic in the type stubs alone.
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -16,8 +17,8 @@ SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.
 
 
 class RpcMetrics(grpc.aio.ServerInterceptor):
-    """Stands outside of whatever may refuse a call. Methods that are not served are not counted: anybody could name
-    any number of them. Health checks are not, either.
+    """Stands outside of whatever may refuse a call. Methods that are not served are counted together: anybody could
+    name any number of them. Health checks are not counted.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -31,6 +32,9 @@ class RpcMetrics(grpc.aio.ServerInterceptor):
         self._running: Final = Gauge(
             "saga_rpc_in_flight", "RPCs of callers that are being served.", ("method",), registry=registry
         )
+        self._unserved: Final = Counter(
+            "saga_rpc_unserved", "Calls of methods that this node does not serve.", registry=registry
+        )
         self._wrapped: Final[dict[str, tuple[_Handler, _Handler]]] = {}
 
     async def intercept_service(
@@ -41,7 +45,10 @@ class RpcMetrics(grpc.aio.ServerInterceptor):
         """Returns the counted handler; wraps each method once."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
-        if handler is None or handler.request_streaming or method.startswith("/grpc."):
+        if handler is None:
+            self._unserved.inc()
+            return None
+        if handler.request_streaming or method.startswith("/grpc."):
             return handler
         known = self._wrapped.get(method)
         if known is None or known[0] is not handler:
@@ -61,7 +68,7 @@ class RpcMetrics(grpc.aio.ServerInterceptor):
             child.observe(time.monotonic() - began_s)
 
         serializers = handler.request_deserializer, handler.response_serializer
-        if handler.response_streaming:
+        if isasyncgenfunction(handler.unary_stream):
             serve_stream = cast("Callable[..., AsyncIterator[Any]]", handler.unary_stream)
 
             async def counted_stream(request: Any, context: _Context) -> AsyncIterator[Any]:
@@ -76,7 +83,8 @@ class RpcMetrics(grpc.aio.ServerInterceptor):
                     ended(context, began_s, failed=failed)
 
             return grpc.unary_stream_rpc_method_handler(counted_stream, *serializers)
-        serve = cast("Callable[..., Awaitable[Any]]", handler.unary_unary)
+        # A stream that writes to its context itself ends as a unary call does.
+        serve = cast("Callable[..., Awaitable[Any]]", handler.unary_unary or handler.unary_stream)
 
         async def counted(request: Any, context: _Context) -> Any:
             began_s, failed = time.monotonic(), True
@@ -88,6 +96,8 @@ class RpcMetrics(grpc.aio.ServerInterceptor):
             finally:
                 ended(context, began_s, failed=failed)
 
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(counted, *serializers)
         return grpc.unary_unary_rpc_method_handler(counted, *serializers)
 
 
