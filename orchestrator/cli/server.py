@@ -118,12 +118,14 @@ def _supervise(settings: Settings, database_url: str, count: int) -> None:
     with ExitStack() as stack:
         address = _held(stack, ADDRESS, settings.listen_address)
         shared = {f"{PREFIX}{DATABASE}": database_url, ADDRESS: address}
+        serving = {"event": "serving", "address": address, "tls": settings.transport()}
         if settings.token_listen_address:
-            shared[TOKEN_ADDRESS] = _held(stack, TOKEN_ADDRESS, settings.token_listen_address)
+            token_address = _held(stack, TOKEN_ADDRESS, settings.token_listen_address)
+            shared[TOKEN_ADDRESS] = serving["token_address"] = token_address
         environments = [shared | _own_environment(settings, number + 1) for number in range(count)]
         stop_timeout_s = 2 * settings.drain_grace_s + settings.shutdown_grace_s + STOP_MARGIN_S
         try:
-            ended_cleanly = asyncio.run(_run_workers(address, environments, stop_timeout_s))
+            ended_cleanly = asyncio.run(_run_workers(serving, environments, stop_timeout_s))
         except WrongStartError as error:
             raise typer.Exit(error.code) from None
     if not ended_cleanly:
@@ -138,13 +140,13 @@ def _held(stack: ExitStack, variable: str, address: str) -> str:
         raise StartError(f"{variable}: workers cannot share {address}: {error}") from error
 
 
-async def _run_workers(address: str, environments: list[dict[str, str]], stop_timeout_s: float) -> bool:
+async def _run_workers(serving: dict[str, Any], environments: list[dict[str, str]], stop_timeout_s: float) -> bool:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
 
     def announce(served: list[Served]) -> None:
-        _announce({"event": "serving", "address": address, "workers": [asdict(each) for each in served]})
+        _announce(serving | {"workers": [asdict(each) for each in served]})
 
     workers = [Worker(number + 1, WORKER, environment) for number, environment in enumerate(environments)]
     return await supervise(workers, announce, stopping=stopping, stop_timeout_s=stop_timeout_s)

@@ -66,6 +66,9 @@ async def test_a_certificate_alone_lets_no_other_machine_in(tmp_path: Path) -> N
     settings = RpcSettings("0.0.0.0:0", ServerTls(FILES / "participant.pem", FILES / "participant.key"))
     with pytest.raises(ValueError, match="a certificate and a policy"):
         RpcServer(settings, FakeEngine(), FakeQueries(), REGISTRY)
+    inner = replace(settings, listen_address="127.0.0.1:0", token_listen_address="0.0.0.0:0")
+    with pytest.raises(ValueError, match=r"0\.0\.0\.0:0 is reached by other machines"):
+        RpcServer(inner, FakeEngine(), FakeQueries(), REGISTRY)
     (tmp_path / "policy.toml").touch()
     access = AccessSettings(tmp_path / "policy.toml")
     with pytest.raises(ValueError, match="a certificate and a policy"):
