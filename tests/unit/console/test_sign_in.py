@@ -5,14 +5,20 @@ import time
 from collections.abc import AsyncIterator
 from http.cookies import SimpleCookie
 
+import grpc
 import pytest
+from saga.v1 import operator_service_pb2 as pb
+from saga.v1.operator_service_pb2_grpc import SagaOperatorServiceStub
 from structlog.testing import capture_logs
 
 from orchestrator.console.access.entrance import Admitted
 from orchestrator.console.access.sessions import Session
 from orchestrator.console.access.viewer import NOBODY
+from orchestrator.console.api import OperatorApi
+from orchestrator.console.problems import TokenRefusedError
 from orchestrator.console.settings import ConsoleSettings
 from tests.console.scenery import STUCK_ID
+from tests.fixtures.operator_service import serve_operator
 from tests.unit.console.signed import PLAIN, TLS, House, form_token, open_house, sign_in
 
 HTMX = {"hx-request": "true"}
@@ -252,6 +258,15 @@ async def test_the_page_of_a_session_says_whose_it_is_and_the_sign_in_page_shows
 
 def test_no_value_shows_a_token() -> None:
     assert "secret" not in repr((Session(b"", "secret", NOBODY, 1.0, 1.0), Admitted("secret", NOBODY)))
+
+
+async def test_where_people_sign_in_nothing_is_asked_in_nobodys_name(house: House) -> None:
+    async with serve_operator(house.service, first=[house.bearers]) as address:
+        async with grpc.aio.insecure_channel(address) as channel:
+            api = OperatorApi(SagaOperatorServiceStub(channel), ConsoleSettings(sign_in=True))
+            with pytest.raises(TokenRefusedError):
+                await api.read(api.stub.ListNodes, pb.ListNodesRequest())
+    assert house.bearers.called == []
 
 
 async def test_without_a_policy_there_is_nothing_to_sign_in_to() -> None:
