@@ -261,11 +261,13 @@ def test_no_value_shows_a_token() -> None:
 
 
 async def test_where_people_sign_in_nothing_is_asked_in_nobodys_name(house: House) -> None:
-    async with serve_operator(house.service, first=[house.bearers]) as address:
-        async with grpc.aio.insecure_channel(address) as channel:
-            api = OperatorApi(SagaOperatorServiceStub(channel), ConsoleSettings(sign_in=True))
-            with pytest.raises(TokenRefusedError):
-                await api.read(api.stub.ListNodes, pb.ListNodesRequest())
+    async with (
+        serve_operator(house.service, first=[house.bearers]) as address,
+        grpc.aio.insecure_channel(address) as channel,
+    ):
+        api = OperatorApi(SagaOperatorServiceStub(channel), ConsoleSettings(sign_in=True))
+        with pytest.raises(TokenRefusedError):
+            await api.read(api.stub.ListNodes, pb.ListNodesRequest())
     assert house.bearers.called == []
 
 
