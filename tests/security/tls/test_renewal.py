@@ -23,6 +23,10 @@ from tests.security.tls.ends import NODE, Files, channel, check, method, node_po
 
 Serve = Callable[..., AbstractAsyncContextManager[int]]
 SERVERS = pytest.mark.parametrize("serve", [node_port, participant_port], ids=["node", "participant"])
+AGE_S, GRACE_S = 0.4, 0.4
+BOUND_S = 1.1 * AGE_S + GRACE_S
+BUSY_S = 10.0
+"""What a busy machine may take beside the bound; without one the connection would live on for as long as it is used."""
 OTHER = "spiffe://example.test/saga/other"
 
 
@@ -180,15 +184,15 @@ async def test_a_target_that_is_away_does_not_keep_renewal_waiting_for_long(file
 
 
 async def test_a_client_certificate_that_lapses_is_worth_nothing_on_the_open_connection(files: Files) -> None:
-    lapses_at = files.issue("client", uris=[NODE], lifetime=timedelta(seconds=3))
-    async with participant_port(files.server(), callers=[NODE]) as port, channel(port, files.client()) as connection:
-        assert await check(connection) is grpc.StatusCode.OK
-        error = await until_refused(connection)
-        assert lapses_at <= time.time() < lapses_at + 3, "some seconds for a busy machine"
-        assert error.code() is grpc.StatusCode.UNAUTHENTICATED
-        info = error_info(tuple(error.trailing_metadata() or ()))
-        assert info is not None
-        assert info.reason == "UNAUTHENTICATED"
+    async with participant_port(files.server(), callers=[NODE]) as port:
+        lapses_at = files.issue("client", uris=[NODE], lifetime=timedelta(seconds=3))
+        async with channel(port, files.client()) as connection:
+            error = await until_refused(connection)
+    assert lapses_at <= time.time() < lapses_at + BUSY_S
+    assert error.code() is grpc.StatusCode.UNAUTHENTICATED
+    info = error_info(tuple(error.trailing_metadata() or ()))
+    assert info is not None
+    assert info.reason == "UNAUTHENTICATED"
 
 
 async def until_refused(connection: grpc.aio.Channel) -> grpc.aio.AioRpcError:
@@ -202,21 +206,14 @@ async def until_refused(connection: grpc.aio.Channel) -> grpc.aio.AioRpcError:
                 return error
 
 
-AGE_S, GRACE_S = 0.4, 0.4
-BOUND_S = 1.1 * AGE_S + GRACE_S
-
-
 @SERVERS
 async def test_a_server_certificate_that_lapses_stops_working_within_the_bound(serve: Serve, files: Files) -> None:
-    lapses_at = files.issue("server", "localhost", "127.0.0.1", lifetime=timedelta(seconds=3))
-    tls: ServerTls = files.server()
-    async with (
-        serve(tls, max_connection_age_s=AGE_S, connection_grace_s=GRACE_S) as port,
-        channel(port, files.client()) as connection,
-    ):
-        error = await until_refused(connection)
-        assert lapses_at <= time.time() < lapses_at + BOUND_S + 3, "some seconds for a busy machine"
-        assert error.code() is grpc.StatusCode.UNAVAILABLE
+    async with serve(files.server(), max_connection_age_s=AGE_S, connection_grace_s=GRACE_S) as port:
+        lapses_at = files.issue("server", "localhost", "127.0.0.1", lifetime=timedelta(seconds=3))
+        async with channel(port, files.client()) as connection:
+            error = await until_refused(connection)
+    assert lapses_at <= time.time() < lapses_at + BOUND_S + BUSY_S
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
 
 
 @SERVERS
@@ -231,5 +228,5 @@ async def test_an_authority_that_is_taken_out_stops_counting_within_the_bound(se
         (files.folder / "clients.pem").write_bytes(Authority("new").certificate)
         taken_out_at = time.monotonic()
         error = await until_refused(connection)
-        assert time.monotonic() < taken_out_at + BOUND_S + 3, "some seconds for a busy machine"
+        assert time.monotonic() < taken_out_at + BOUND_S + BUSY_S
         assert error.code() is grpc.StatusCode.UNAVAILABLE
