@@ -159,6 +159,22 @@ async def test_an_oversize_response_is_an_unknown_outcome(
     participant.handler = large
     answer = await channels.call(a_call())
     assert (answer.code, answer.reason, answer.proven) == (2, "MESSAGE_TOO_LARGE", False)
+    assert answer.is_too_large
+
+
+async def test_a_response_that_its_own_server_cannot_send_is_one_as_well(
+    participant: Participant, channels: ParticipantChannels
+) -> None:
+    """What gRPC makes of it there would read as "busy"."""
+    details = f"SERVER: Sent message larger than max ({LIMIT + 1} vs. {LIMIT})"
+
+    async def unsendable(_request: bytes, context: Any) -> bytes:
+        await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, details)
+        raise AssertionError("unreachable")
+
+    participant.handler = unsendable
+    answer = await channels.call(a_call())
+    assert (answer.code, answer.is_too_large) == (2, True)
 
 
 async def test_two_targets_share_the_calls() -> None:

@@ -14,6 +14,7 @@ BARRIER = {
     "STALE_EPOCH": Outcome.STALE_EPOCH,
     "KEY_REUSED": Outcome.KEY_REUSED,
     "MISSING_METADATA": Outcome.MISCONFIGURED,
+    "MESSAGE_TOO_LARGE": Outcome.REFUSED,
 }
 FLAGS = list(product([False, True], repeat=3))
 REASONS = [None, "INVALID_REQUEST", *BARRIER]
