@@ -15,6 +15,7 @@ from google.protobuf.message import DecodeError, Message
 from contracts.errors import Reason, RpcError, to_trailers
 from contracts.rules import violations
 from contracts.shape import misshapen
+from contracts.traces.position import position_of
 
 # Quoted: these are generic in the type stubs alone.
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -240,7 +241,9 @@ async def _end(method: str, error: BaseException, context: _Context) -> NoReturn
         if task is not None and task.cancelling():
             raise error
     if not isinstance(error, RpcError):
-        _log.error("handler_failed", method=method, error=_kinds(error), traceback=_frames(error))
+        caller = position_of(cast("Any", context).invocation_metadata())
+        trace = {} if caller is None else {"trace_id": caller.trace_id}
+        _log.error("handler_failed", method=method, **trace, error=_kinds(error), traceback=_frames(error))
         text = "a defect of this server ended the call; its log has the details"
         error = RpcError(grpc.StatusCode.INTERNAL, Reason.INTERNAL, text)
     # Its frames hold the request, taken apart into many times its size, and a client that does not read its status

@@ -58,13 +58,6 @@ class QuietFormatter(logging.Formatter):
         return super().format(record)
 
 
-def log_of_libraries(level: int) -> None:
-    """Sends warnings and errors of libraries to standard error, exceptions without their texts."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(QuietFormatter("%(levelname)s:%(name)s:%(message)s"))
-    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
-
-
 def log_of_loop() -> None:
     """Has the running loop log what nobody awaited; by default it writes the exception's text, and more than that."""
     asyncio.get_running_loop().set_exception_handler(_unawaited)

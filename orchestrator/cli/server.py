@@ -18,6 +18,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from contracts.collecting import settle_memory
+from contracts.logs import configure_logs
 from contracts.serving import is_loopback
 from contracts.starting import EXIT_CODE, StartError, explain_bind, explain_database, read_settings
 from contracts.tracebacks import log_of_loop
@@ -30,7 +31,6 @@ from orchestrator.definitions.errors import DefinitionErrors
 from orchestrator.engine.ports import DefinitionChanged, SchemaUnknown
 from orchestrator.rpc.access.errors import PolicyError
 from orchestrator.settings import PREFIX, Settings
-from orchestrator.telemetry.logs import configure_logs
 from orchestrator.telemetry.metrics_server import MetricsAddressError
 
 app = typer.Typer(
@@ -61,7 +61,7 @@ def _start_errors() -> Iterator[None]:
 
 def _settings() -> Settings:
     settings = read_settings(Settings, PREFIX)
-    configure_logs(settings.log_level, json=settings.log_json)
+    configure_logs(settings.log_level, json=settings.log_json, fields={"node_name": settings.node_name})
     return settings
 
 

@@ -17,7 +17,7 @@ from orchestrator.engine.dispatch import Dispatcher
 from orchestrator.engine.journal import JournalError
 from orchestrator.engine.observing import Observer
 from orchestrator.engine.ports import Batch, Checkpoint, NodeFenced, Store, StoredSaga, StoreUnavailable
-from orchestrator.engine.resume import give_up, history, release, resume_run
+from orchestrator.engine.resume import give_up, history, release, resume_run, tags_of
 
 log = structlog.get_logger(__name__)
 
@@ -62,9 +62,8 @@ class Adoption:
     def adopt(self, stored: StoredSaga, node_id: UUID) -> None:
         """Goes on with a saga of the node; one that cannot be run costs no other saga anything."""
         definition = self._registry.find_digest(stored.digest)
-        saga_id = str(stored.saga_id)
         if definition is None:
-            log.warning("definition_missing", saga_id=saga_id, definition=stored.definition, version=stored.version)
+            log.warning("definition_missing", **tags_of(stored), definition=stored.definition, version=stored.version)
             self._hand_back(stored, node_id)
             return
         if self._dispatcher.defects.get(stored.saga_id, 0) >= MAX_DEFECTS:
@@ -75,16 +74,16 @@ class Adoption:
             run = resume_run(definition, stored, self._dispatcher, self._policy, trace_ratio=self._trace_ratio)
         except JournalError as error:
             # A newer program wrote it: leave the saga to a node that can read it.
-            log.warning("journal_unreadable", saga_id=saga_id, error=str(error))
+            log.warning("journal_unreadable", **tags_of(stored), error=str(error))
             self._hand_back(stored, node_id)
         except PayloadError as error:
-            log.warning("input_unreadable", saga_id=saga_id, error=str(error))
+            log.warning("input_unreadable", **tags_of(stored), error=str(error))
             self._give_up(stored, "INPUT_UNREADABLE", str(error), node_id)
         except Exception:
-            log.exception("resume_defect", saga_id=saga_id)
+            log.exception("resume_defect", **tags_of(stored))
             self._dispatcher.count_defect(stored.saga_id)
         else:
-            log.debug("saga_resumed", saga_id=saga_id, node=str(node_id), epoch=stored.epoch, seq=stored.last_seq)
+            log.debug("saga_resumed", **run.tags(), node=str(node_id), epoch=stored.epoch, seq=stored.last_seq)
             self._unreadable.pop(stored.saga_id, None)
             crashed = run.state.stale_claims > 0
             if run.trace.sampled:

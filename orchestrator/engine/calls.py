@@ -179,7 +179,7 @@ class Calls:
                 self._host.feed(run, AttemptCancelled(invoke.step, invoke.phase))
             raise
         except Exception:
-            log.exception("attempt_defect", saga_id=str(run.saga_id), step=run.names[invoke.step])
+            log.exception("attempt_defect", **run.tags(invoke.step), attempt=invoke.attempt)
             self._host.has_defect(run)
             return
         run.attempts.pop(invoke.step, None)

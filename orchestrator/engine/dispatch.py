@@ -119,7 +119,7 @@ class Dispatcher:
             run.feed(given)
             self._park_if_idle(run)
         except Exception:
-            log.exception("saga_defect", saga_id=str(run.saga_id), input=type(given).__name__)
+            log.exception("saga_defect", **run.tags(), input=type(given).__name__)
             self.has_defect(run)
 
     def fire(self, run: SagaRun, given: TimerFired) -> None:
@@ -140,7 +140,7 @@ class Dispatcher:
         try:
             released = run.written()
         except Exception:
-            log.exception("saga_defect", saga_id=str(run.saga_id), input="written")
+            log.exception("saga_defect", **run.tags(), input="written")
             self.has_defect(run)
             return
         self._watches.tell(run.saga_id, run.durable_seq, run.durable_status)
@@ -217,7 +217,7 @@ class Dispatcher:
                 self._give_operators(run, asked)
             else:
                 run.seen_requests.add(request.number)
-                log.error("request_unknown", saga_id=str(request.saga_id), kind=request.kind, step=request.step)
+                log.error("request_unknown", **run.tags(), kind=request.kind, step=request.step)
 
     def _give_operators(self, run: SagaRun, asked: OperatorRequested) -> None:
         """Feeds what an operator asks for, once the saga can hear it; it is offered again until then."""
@@ -248,7 +248,7 @@ class Dispatcher:
         """A participant has seen a newer epoch of the saga. Drops the saga for the store to say whose it is: True. If
         it is still this node's under this epoch, the next such answer is for the core to judge: False.
         """
-        log.warning("stale_epoch", saga_id=str(run.saga_id), epoch=run.epoch)
+        log.warning("stale_epoch", **run.tags(), epoch=run.epoch)
         if self.disputed.get(run.saga_id) == run.epoch:
             return False
         self.disputed[run.saga_id] = run.epoch

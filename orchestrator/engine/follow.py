@@ -13,7 +13,7 @@ from orchestrator.definitions.registry import Registry
 from orchestrator.engine.api import SagaView, Standing
 from orchestrator.engine.journal import JournalError, step_names
 from orchestrator.engine.ports import Store, StoredSaga
-from orchestrator.engine.resume import replay
+from orchestrator.engine.resume import replay, tags_of
 from orchestrator.engine.run import SagaRun
 from orchestrator.engine.watches import Watch, Watches
 
@@ -92,7 +92,7 @@ class Follower:
             state = replay(definition, stored)
             result = build_result(definition, state, stored) if state.status is SagaStatus.COMPLETED else b""
         except (JournalError, PayloadError) as error:
-            log.warning("journal_unreadable", saga_id=str(stored.saga_id), error=str(error))
+            log.warning("journal_unreadable", **tags_of(stored), error=str(error))
             return SagaView(stored, None, None, b"")
         return SagaView(stored, definition, state, result)
 
@@ -106,7 +106,7 @@ def build_result(definition: Definition, state: SagaState, stored: StoredSaga) -
     try:
         return definition.build_result(definition.parse_input(stored.input), responses)
     except BuilderError as error:
-        log.error("result_builder_failed", saga_id=state.saga_id, error=str(error))  # noqa: TRY400  (its text suffices)
+        log.error("result_builder_failed", **tags_of(stored), error=str(error))  # noqa: TRY400  (its text suffices)
         return b""
 
 
@@ -118,7 +118,7 @@ def standing_of_run(run: SagaRun) -> Standing:
             data = run.definition.build_result(run.input, run.responses())
             result = run.definition.parse_output(data) if run.definition.output is not None else None
         except (BuilderError, PayloadError) as error:
-            log.error("result_builder_failed", saga_id=state.saga_id, error=str(error))  # noqa: TRY400  (as above)
+            log.error("result_builder_failed", **run.tags(), error=str(error))  # noqa: TRY400  (as above)
     return Standing(
         run.saga_id,
         run.durable_status,

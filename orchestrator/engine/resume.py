@@ -7,7 +7,7 @@ from orchestrator.core.events import Event, Failure, Phase, RequestConsumed, Sag
 from orchestrator.core.fold import fold, initial
 from orchestrator.core.state import SagaState, SagaStatus
 from orchestrator.definitions.model import Definition
-from orchestrator.engine.journal import decode, encode, step_names
+from orchestrator.engine.journal import JournalError, decode, encode, step_names
 from orchestrator.engine.ports import Checkpoint, JournalEntry, RowState, SagaRequest, StoredSaga
 from orchestrator.engine.run import ENTRY_BYTES, RunHost, SagaRun
 from orchestrator.engine.tracing import TraceContext, root, unpack
@@ -51,6 +51,15 @@ def trace_of(stored: StoredSaga) -> TraceContext | None:
         return None
     started = decode((), stored.journal[0].kind, stored.journal[0].attributes)
     return unpack(started.trace) if isinstance(started, SagaStarted) else None
+
+
+def tags_of(stored: StoredSaga) -> dict[str, str]:
+    """What a log line about a saga names it by that is not in memory."""
+    try:
+        trace = trace_of(stored)
+    except JournalError:
+        trace = None
+    return {"saga_id": str(stored.saga_id), "trace_id": stored.saga_id.hex if trace is None else trace.trace_id}
 
 
 def history(stored: StoredSaga, names: tuple[str, ...]) -> Iterator[tuple[Event, int, int]]:

@@ -110,6 +110,13 @@ class SagaRun:
         self._responses: list[Message | None] = [None] * len(state.steps)
         self._parsed: dict[int, tuple[bytes, Message]] = {}
 
+    def tags(self, step: int | None = None) -> dict[str, str]:
+        """What a log line about the saga, or one of its steps, names it by."""
+        tags = {"saga_id": str(self.saga_id), "trace_id": self.trace.trace_id}
+        if step is not None:
+            tags["step"] = self.names[step]
+        return tags
+
     # ---- the core ----
 
     def feed(self, given: Input) -> None:

@@ -154,7 +154,7 @@ class GroupWriter:
                 self._settle(run)
             else:
                 if not run.is_new:  # a start whose request_id is taken is a repeat, and no fault
-                    log.warning("checkpoint_refused", saga_id=str(saga_id), node=str(node_id))
+                    log.warning("checkpoint_refused", **run.tags(), node=str(node_id))
                 run.is_uncertain = self._unanswered
                 self._refused(run, errors.get(saga_id))
 
@@ -190,7 +190,8 @@ class GroupWriter:
         """One item that the store cannot take must not hold up the others."""
         items: tuple[NewSaga | Checkpoint, ...] = (*batch.new, *batch.checkpoints)
         if len(items) == 1:
-            log.error("item_impossible", saga_id=str(items[0].saga_id), node=str(node_id), error=str(error))
+            tags = self._in_flight[items[0].saga_id].tags()
+            log.error("item_impossible", **tags, node=str(node_id), error=str(error))
             errors[items[0].saga_id] = error
             return frozenset()
         written: frozenset[UUID] = frozenset()

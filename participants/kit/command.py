@@ -1,11 +1,9 @@
 """The command line of a participant: ``serve`` and ``migrate``."""
 
 import asyncio
-import logging
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Final, TextIO, cast
+from typing import Annotated, Final
 
 import asyncpg
 import structlog
@@ -13,33 +11,16 @@ import typer
 import uvloop
 from sqlalchemy.exc import DBAPIError
 
-from contracts.log_stream import LossyStream
+from contracts.logs import configure_logs
 from contracts.starting import EXIT_CODE, StartError, explain_bind, explain_database, read_settings
-from contracts.tracebacks import describe_exception, log_of_libraries, log_of_loop
+from contracts.tracebacks import log_of_loop
+from participants.kit.correlation import add_step
 from participants.kit.participant import Participant
 from participants.kit.server import InsecureAddressError, serve
 from participants.kit.settings import Settings
 
 _log = structlog.get_logger(__name__)
 PREFIX: Final = "PARTICIPANT_"
-_LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-
-
-def _configure_logs(level: str) -> None:
-    """JSON lines on standard error; standard output belongs to the line that names the port."""
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            describe_exception,
-            structlog.processors.JSONRenderer(),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", LossyStream(sys.stderr))),
-        cache_logger_on_first_use=True,
-    )
-    log_of_libraries(_LEVELS[level])
 
 
 @contextmanager
@@ -77,7 +58,12 @@ def command_line(participant: Participant, chain: str | None = None) -> typer.Ty
         """Serve until SIGTERM. Settings come from the environment, PARTICIPANT_DATABASE_URL first."""
         with _start_errors():
             settings = read_settings(lambda: Settings.model_validate({"application_name": participant.name}), PREFIX)
-            _configure_logs(settings.log_level)
+            configure_logs(
+                settings.log_level,
+                json=settings.log_json,
+                fields={"participant": participant.name},
+                processors=[add_step],
+            )
             try:
                 uvloop.run(_serve(participant, settings))
             except InsecureAddressError as error:

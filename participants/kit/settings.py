@@ -43,6 +43,8 @@ class Settings(TlsSettings, TraceSettings):
     shutdown_grace_s: float = Field(default=10, gt=0, le=86_400)
     """How long SIGTERM waits for running calls."""
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$")
+    log_json: bool = True
+    """Else columns for people."""
     application_name: str = "participant"
     """What ``pg_stat_activity`` shows."""
     failpoints: str = ""

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from contracts.logs import configure_logs
 from contracts.tracebacks import QuietFormatter, described
-from orchestrator.telemetry.logs import configure_logs
-from participants.kit.command import _configure_logs
 
 CANARY = "canary-7f3a"
 
@@ -52,12 +51,9 @@ def test_causes_contexts_and_groups_are_told_by_kind() -> None:
     assert CANARY not in described(ring)
 
 
-@pytest.mark.parametrize("program", ["node", "node on a console", "participant"])
-def test_a_program_logs_no_text_of_an_exception(program: str, capsys: pytest.CaptureFixture[str]) -> None:
-    if program == "participant":
-        _configure_logs("debug")
-    else:
-        configure_logs("debug", json=program == "node")
+@pytest.mark.parametrize("json", [True, False])
+def test_a_program_logs_no_text_of_an_exception(json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs("debug", json=json)
     error = failure()
     log = structlog.get_logger("test")
     log.error("given", exc_info=error)
@@ -87,8 +83,8 @@ def test_what_a_library_has_formatted_before_is_formatted_anew() -> None:
 
 PROGRAM = f"""
 import asyncio, gc
+from contracts.logs import configure_logs
 from contracts.tracebacks import log_of_loop
-from orchestrator.telemetry.logs import configure_logs
 
 async def fail():
     raise ValueError("{CANARY}")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from orchestrator.telemetry.logs import configure_logs
+from contracts.logs import configure_logs
 
 
 @pytest.fixture(autouse=True)
@@ -27,7 +27,9 @@ def fail_with_payload() -> None:
 
 
 @pytest.mark.parametrize("json", [True, False])
-def test_a_traceback_names_places_and_shows_neither_variables_nor_texts(json: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_traceback_names_places_and_shows_neither_variables_nor_texts(
+    json: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
     configure_logs("info", json=json)
     try:
         fail_with_payload()
