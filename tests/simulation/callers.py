@@ -119,11 +119,29 @@ class Callers:
         node = running[number % len(running)]
         handler = node.spawn(ask(engine))
         handler.add_done_callback(_look_at)
-        await asyncio.wait([handler], timeout=PATIENCE_S)
+        await self._wait(handler)
         if not handler.done() or handler.cancelled():
             raise NotAnswered
         result: ResultT = handler.result()
         return result
+
+    async def _wait(self, handler: "asyncio.Task[Any]") -> None:
+        """``asyncio.wait`` for one task, ``PATIENCE_S`` long, at a third of what that costs."""
+        loop = self.net.loop
+        over = loop.create_future()
+
+        def end(_handler: "asyncio.Task[Any] | None") -> None:
+            patience.cancel()
+            if not over.done():
+                over.set_result(None)
+
+        patience = loop.call_later(PATIENCE_S, end, None)
+        handler.add_done_callback(end)
+        try:
+            await over
+        finally:
+            patience.cancel()
+            handler.remove_done_callback(end)
 
 
 def _look_at(handler: "asyncio.Task[Any]") -> None:

@@ -10,6 +10,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Coroutine
 from contextvars import Context, ContextVar, copy_context
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
@@ -60,11 +61,12 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """Tasks that must not be thrown away, whether anything still refers to them or not."""
         self.now_s = 0.0
         """Virtual seconds since the loop was made."""
+        self.create_future = partial(asyncio.Future, loop=self)  # type: ignore[method-assign]  # without a frame
         self._rng = rng
         self._runnable: list[Host] = []
         self._queue: list[tuple[float, int, SimulatedHandle]] = []
         self._timers = 0
-        self._turns_left = max_turns
+        self._max_turns = max_turns
         self._is_over = False
         self._stopped: list[Host] = []
         self.set_exception_handler(lambda _loop, context: self.failures.append(context))
@@ -150,34 +152,30 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     ) -> "asyncio.Task[Any]":
         return asyncio.Task(coro, loop=self, name=name, context=context)
 
-    def create_future(self) -> "asyncio.Future[Any]":
-        return asyncio.Future(loop=self)
-
-    def get_debug(self) -> bool:
-        return False
+    get_debug = bool  # says no
 
     def _run_once(self) -> None:
         """Runs until the loop is stopped."""
-        runnable, draw = self._runnable, self._rng.getrandbits
+        runnable, draw, turns_left = self._runnable, self._rng.getrandbits, self._max_turns
+        handle: SimulatedHandle | None
         while not self._stopping:  # type: ignore[attr-defined]  # set by stop(), as in the base class
-            if not runnable:
-                self._pass_time()
-                continue
-            place, hosts = 0, len(runnable)
-            if hosts > 1:
-                bits = hosts.bit_length()
-                place = draw(bits)
-                while place >= hosts:
+            if runnable:
+                place, hosts = 0, len(runnable)
+                if hosts > 1:
+                    bits = hosts.bit_length()
                     place = draw(bits)
-            host = runnable[place]
-            ready = host.ready
-            handle = ready.popleft()
-            if not ready:
-                runnable[place] = runnable[-1]
-                runnable.pop()
+                    while place >= hosts:
+                        place = draw(bits)
+                ready = runnable[place].ready
+                handle = ready.popleft()
+                if not ready:
+                    runnable[place] = runnable[-1]
+                    runnable.pop()
+            else:
+                handle = self._next_due()
             if handle:
-                self._turns_left -= 1
-                if self._turns_left < 0:
+                turns_left -= 1
+                if turns_left < 0:
                     raise Stalled("the run goes round in circles")
                 context, callback, args = handle
                 try:
@@ -187,21 +185,29 @@ class SimulatedLoop(asyncio.BaseEventLoop):
                 except BaseException as error:
                     self.call_exception_handler({"message": f"Exception in {callback!r}", "exception": error})
 
-    def _pass_time(self) -> None:
-        """Goes on to the next timer, and to all that are due with it."""
-        queue, runnable, world = self._queue, self._runnable, self.world
+    def _next_due(self) -> SimulatedHandle | None:
+        """Goes on to the next timer. Returns it, unless others are due with it: then all of them are ready."""
+        queue = self._queue
         while queue and not queue[0][2]:
             heappop(queue)  # it was cancelled
         if not queue:
             raise Stalled("nothing is left to happen")
-        self.now_s = now_s = max(self.now_s, queue[0][0])
-        while queue and queue[0][0] <= now_s:
+        when, _, handle = heappop(queue)
+        self.now_s = max(self.now_s, when)
+        if not (queue and queue[0][0] <= self.now_s) and not handle[0].get(HOST, self.world).is_stopped:
+            return handle
+        self._admit(handle)
+        while queue and queue[0][0] <= self.now_s:
             handle = heappop(queue)[2]
             if handle:
-                host = handle[0].get(HOST, world)
-                if not host.ready and not host.is_stopped:
-                    runnable.append(host)
-                host.ready.append(handle)
+                self._admit(handle)
+        return None
+
+    def _admit(self, handle: SimulatedHandle) -> None:
+        host = handle[0].get(HOST, self.world)
+        if not host.ready and not host.is_stopped:
+            self._runnable.append(host)
+        host.ready.append(handle)
 
     def close(self) -> None:
         """Forgets what would have happened, and lets go of the tasks."""

@@ -108,7 +108,7 @@ class FaultyLink:
         self._asked: Counter[str] = Counter()
         """How many statements that write were sent."""
 
-    async def ask(self, name: str, statement: Callable[[], ResultT], *, writes: bool = False) -> ResultT:
+    def ask(self, name: str, statement: Callable[[], ResultT], *, writes: bool = False) -> "asyncio.Future[ResultT]":
         """See :class:`tests.simulation.store.Link`."""
         net, cuts = self._net, self._cuts
         if net.closed:
@@ -122,7 +122,7 @@ class FaultyLink:
             if kind in SENDER_KINDS:
                 net.strike(self._node, kind)
                 if kind == "crash_before":
-                    await net.loop.create_future()
+                    return net.loop.create_future()
         limit_s = RENEW_TIMEOUT_S if name == "renew" else COMMAND_TIMEOUT_S
         answer: asyncio.Future[ResultT] = net.loop.create_future()
         soon = net.rng.random() < 0.5
@@ -136,7 +136,7 @@ class FaultyLink:
             net.later(net.rng.uniform(0, STATEMENT_TIMEOUT_S), sent.land)
         else:
             net.later(delay_s, sent.land)
-        return await answer
+        return answer
 
     def hear(self, node_id: UUID) -> "asyncio.Queue[str]":
         """See :class:`tests.simulation.store.Link`."""

@@ -132,18 +132,26 @@ def _seconds(at_us: int) -> float:
 def overheard(tell: Callable[[str, str], None], defects: list[str], *, in_full: bool) -> Iterator[None]:
     """The engine's log goes into the transcript, if there is one; what it calls a defect goes into ``defects``."""
 
-    def capture(_logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-        host, name = HOST.get(None), str(event.get("event"))
-        if name in DEFECTS:
-            defects.append(f"{name}: {structlog.processors.format_exc_info(None, method, event)}")
-        told = {key: value for key, value in event.items() if key not in {"event", "exc_info", "exception"}}
-        tell(host.name if host else "?", f"[{name}] {told}")
-        raise structlog.DropEvent
-
     before = structlog.get_config()
     level = logging.DEBUG if in_full else logging.ERROR
-    structlog.configure(processors=[capture], wrapper_class=structlog.make_filtering_bound_logger(level))
+    structlog.configure(processors=[_capture], wrapper_class=structlog.make_filtering_bound_logger(level))
+    _LISTENERS.append((tell, defects))
     try:
         yield
     finally:
+        _LISTENERS.pop()
         structlog.configure(**before)
+
+
+_LISTENERS: Final[list[tuple[Callable[[str, str], None], list[str]]]] = []
+"""The last one hears the log: the run that goes on. A logger may outlive the run that it was made in."""
+
+
+def _capture(_logger: object, method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    tell, defects = _LISTENERS[-1]
+    host, name = HOST.get(None), str(event.get("event"))
+    if name in DEFECTS:
+        defects.append(f"{name}: {structlog.processors.format_exc_info(None, method, event)}")
+    told = {key: value for key, value in event.items() if key not in {"event", "exc_info", "exception"}}
+    tell(host.name if host else "?", f"[{name}] {told}")
+    raise structlog.DropEvent

@@ -6,6 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 from tests.simulation.definitions import SETS, find_registry
 from tests.simulation.report import actions, summary
 from tests.simulation.world import Plan, run
@@ -51,7 +53,10 @@ def judge(seed: int, kind: Kind) -> Judged:
 
 
 def prepare() -> None:
-    """For a process that judges many rounds: what a round leaves is collected after it, and nothing else is walked."""
+    """For a process that judges many rounds: what a round leaves is collected after it, and nothing else is walked; and
+    loggers are made once.
+    """
+    structlog.configure(cache_logger_on_first_use=True)
     gc.collect()
     gc.freeze()  # modules and descriptors are a hundred times as much as a round leaves
     gc.disable()

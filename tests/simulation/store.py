@@ -1,7 +1,7 @@
 """The engine's store on the database in memory, over a link that may fail."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol, TypeVar
 from uuid import UUID
@@ -29,7 +29,7 @@ ResultT = TypeVar("ResultT")
 class Link(Protocol):
     """Carries a statement to the database and its answer back, or raises ``StoreUnavailable``."""
 
-    async def ask(self, name: str, statement: Callable[[], ResultT], *, writes: bool = False) -> ResultT:
+    def ask(self, name: str, statement: Callable[[], ResultT], *, writes: bool = False) -> Awaitable[ResultT]:
         """``writes`` says that it matters whether a statement without an answer took effect."""
 
     def hear(self, node_id: UUID) -> "asyncio.Queue[str]":
