@@ -1,5 +1,6 @@
 """Actions on one saga: planned, stored with their entry of the audit log, and decided by the saga's owner."""
 
+import re
 from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
@@ -22,6 +23,9 @@ from orchestrator.operations.messages import failure_message
 from orchestrator.operations.planning import plan_action
 from orchestrator.operations.ports import OperatorStore
 from orchestrator.operations.values import AuditAction, AuditOutcome, AuditRecord, SagaAction
+
+_FIELD: Final = re.compile(r"Failed to parse (\w+) field")
+"""What the JSON parser says of each field on the way to the one that is wrong; the rest of its text quotes values."""
 
 ENDED: Final = Failure(0, SAGA_STATE, "the saga has ended; nothing can be done to it any more")
 
@@ -188,8 +192,9 @@ def _with_response(
         try:
             Parse(asked.response_json, message, max_recursion_depth=32)
         except ParseError as error:
-            kind = message.DESCRIPTOR.full_name
-            raise PayloadError(f"the JSON is no {kind}: {str(error)[:200]}") from None
+            # Where it is wrong, and not what stands there: this text is audited.
+            place = ".".join(_FIELD.findall(str(error))) or "its beginning, or a field that the contract does not have"
+            raise PayloadError(f"the JSON is no {message.DESCRIPTOR.full_name}: look at {place[:200]}") from None
         return replace(given, response=message.SerializeToString(deterministic=True))
     return given
 

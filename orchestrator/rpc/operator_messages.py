@@ -8,6 +8,7 @@ from saga.v1 import operator_pb2 as op
 from saga.v1 import operator_service_pb2 as pb
 from saga.v1 import saga_pb2
 
+from contracts.sensitivity import REDACTED
 from orchestrator.core.events import Failure
 from orchestrator.core.state import SagaStatus
 from orchestrator.engine.ports import Visibility
@@ -197,7 +198,8 @@ def bulk_message(bulk: StoredBulk) -> op.Bulk:
         action=op.BulkAction(
             action=op.OperatorAction.ValueType(bulk.action.value),
             step=bulk.step,
-            response_json=bulk.response_json,
+            # A payload whose contract is not known here, so nobody can tell what of it may be shown.
+            response_json=REDACTED if bulk.response_json else "",
         ),
         query=op.SagaQuery.FromString(bulk.query),
         caller=bulk.caller,

@@ -110,6 +110,11 @@ class Stage:
                 done = await sagactl(address, *arguments, "--output", output, columns=400)
                 assert done.exit_code == 0, done.output
                 found[f"sagactl {arguments[0]} as {output}"] = done.output
+        if (await self.shop.saga(self.node, saga_id)).state not in LIVE:
+            for output in ("table", "json"):
+                found[f"sagactl watch as {output}"] = (
+                    await sagactl(address, "watch", saga_id, "--output", output)
+                ).stdout
         async with httpx.AsyncClient(base_url=self.node.console, timeout=CALL_TIMEOUT_S) as client:
             for path in (f"/sagas/{saga_id}", f"/sagas/{saga_id}/act", "/sagas", "/"):
                 found[f"console {path}"] = (await client.get(path)).text

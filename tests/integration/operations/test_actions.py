@@ -94,6 +94,11 @@ async def test_a_step_is_skipped_with_a_typed_response_after_it_was_settled(door
     assert await door.refusal("SkipStep", saga_id) == (STATUS.FAILED_PRECONDITION, "SAGA_STATE")
     odd = await door.refusal("SkipStep", saga_id, response_json='{"nonsense": 1}')
     assert odd == (STATUS.INVALID_ARGUMENT, "INVALID_REQUEST")
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await door.act("SkipStep", saga_id, response_json='{"paymentId": ["cnry7f3a"]}')
+    told = f"{caught.value.details()} {list(caught.value.trailing_metadata() or ())}"
+    assert "look at paymentId" in told
+    assert "cnry7f3a" not in told, "it says where, and not what"
     plan = (await door.act("SkipStep", saga_id, validate_only=True, response_json='{"paymentId": "by hand"}')).plan
     assert [(call.step, call.phase) for call in plan.calls][:2] == [
         ("charge", saga_pb2.PHASE_SETTLE),

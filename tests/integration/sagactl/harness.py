@@ -104,6 +104,9 @@ class Operator(OperatorStandIn):
         return pb.DrainNodeResponse(node=op.Node(node_id=request.node_id, name="node", alive=True, drain_time=drained))
 
 
+PAYLOAD = b"of a participant, for the engine alone"
+
+
 class Sagas(SagaServiceServicer):
     """Starts, waits and watches; a watch loses its connection ``breaks`` times, after two events each."""
 
@@ -142,7 +145,7 @@ class Sagas(SagaServiceServicer):
                 raise RpcError(grpc.StatusCode.UNAVAILABLE, Reason.NODE_DRAINING, "the node is shutting down")
             event = event_pb2.SagaEvent(saga_id=request.saga_id, seq=seq, type=event_pb2.EVENT_TYPE_STEP_SUCCEEDED)
             event.step_succeeded.step, event.step_succeeded.attempt = f"step-{seq}", 1
-            event.step_succeeded.duration_ms = 12
+            event.step_succeeded.duration_ms, event.step_succeeded.response = 12, PAYLOAD
             event.event_time.seconds = START_S + seq
             if seq == 6:
                 event = event_pb2.SagaEvent(saga_id=request.saga_id, seq=seq, type=self.end)

@@ -1,6 +1,6 @@
 """``watch``: a saga's journal as it grows."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 import typer
@@ -43,6 +43,7 @@ def watch(
     for response in connection.follow(request, connection.sagas.WatchSaga, on_loss=lost):
         event = response.event
         seen, ended = event.seq, _ENDS.get(event.type, ended)
+        _clear_payload(event)
         if screen.as_json:
             screen.json(event, indent=None)
         else:
@@ -52,6 +53,15 @@ def watch(
             break
     if ended is not ExitCode.OK:
         raise typer.Exit(ended)
+
+
+def _clear_payload(event: event_pb2.SagaEvent) -> None:
+    """Takes a serialized response out, in place: ``get --everything`` shows it without what is personal or secret."""
+    name = event.WhichOneof("attributes")
+    if name is not None:
+        told: Any = getattr(event, name)
+        if "response" in told.DESCRIPTOR.fields_by_name:
+            told.ClearField("response")
 
 
 def _is_still_stuck(session: Session, event: event_pb2.SagaEvent) -> bool:
