@@ -3,7 +3,6 @@
 import asyncio
 import inspect
 import ipaddress
-import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, Final, NoReturn, TypeAlias, cast
@@ -15,6 +14,7 @@ from google.protobuf.message import DecodeError, Message
 from contracts.errors import Reason, RpcError, to_trailers
 from contracts.rules import violations
 from contracts.shape import misshapen
+from contracts.tracebacks import frames, kinds
 from contracts.traces.position import position_of
 
 # Quoted: these are generic in the type stubs alone.
@@ -243,28 +243,13 @@ async def _end(method: str, error: BaseException, context: _Context) -> NoReturn
     if not isinstance(error, RpcError):
         caller = position_of(cast("Any", context).invocation_metadata())
         trace = {} if caller is None else {"trace_id": caller.trace_id}
-        _log.error("handler_failed", method=method, **trace, error=_kinds(error), traceback=_frames(error))
+        _log.error("handler_failed", method=method, **trace, error=kinds(error), traceback=frames(error))
         text = "a defect of this server ended the call; its log has the details"
         error = RpcError(grpc.StatusCode.INTERNAL, Reason.INTERNAL, text)
     # Its frames hold the request, taken apart into many times its size, and a client that does not read its status
     # would have them kept.
     error.__traceback__ = error.__context__ = None
     await context.abort(error.code, error.message, to_trailers(error))
-
-
-def _frames(error: BaseException) -> str:
-    """The traceback without the exceptions' texts: those may quote rows and requests, and payload stays out of logs."""
-    return "".join(traceback.format_tb(error.__traceback__))
-
-
-def _kinds(error: BaseException) -> str:
-    """The names of the exception and of what caused it."""
-    names: list[str] = []
-    current: BaseException | None = error
-    while current is not None and len(names) < 8:
-        names.append(type(current).__qualname__)
-        current = current.__cause__
-    return " from ".join(names)
 
 
 async def _unimplemented(_raw: bytes, context: _Context) -> NoReturn:

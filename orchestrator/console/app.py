@@ -1,7 +1,6 @@
 """The console as an ASGI application."""
 
 import time
-import traceback
 from collections.abc import Callable
 from typing import Final
 
@@ -18,6 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from contracts.tracebacks import frames, kinds
 from orchestrator.console.access.entrance import Entrance
 from orchestrator.console.access.gate import Gate, Handlers, to_sign_in
 from orchestrator.console.access.returning import SIGN_IN, SIGN_OUT
@@ -119,8 +119,7 @@ async def _http_error(request: Request, error: Exception) -> Response:
 
 async def _defect(request: Request, error: Exception) -> Response:
     page = getattr(request.scope.get("endpoint"), "__name__", "")
-    frames = "".join(traceback.format_tb(error.__traceback__))  # without the error's text, which may quote payload
-    _log.error("console_failed", page=page, error=type(error).__qualname__, traceback=frames)
+    _log.error("console_failed", page=page, error=kinds(error), traceback=frames(error))
     problem = Problem(
         500, "This page has a defect.", "The node's log names it. sagactl can do all that the console can."
     )
