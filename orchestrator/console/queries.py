@@ -20,6 +20,7 @@ TEXTS: Final = {
     "participant": "participant",
     "reason": "reason code",
     "caller": "caller",
+    "tenant": "tenant",
     "key": "concurrency key",
     "request": "request id",
 }
@@ -73,6 +74,8 @@ def read_search(fields: Fields) -> Search:
         live=only.one("live") == "yes",
         saga_ids=only.many("id"),
     )
+    if tenant := only.one("tenant"):
+        query.tenant = tenant
     if paused := only.one("paused"):
         query.paused = paused == "yes"
     if age := only.one("age"):
@@ -100,6 +103,7 @@ def write_search(query: op.SagaQuery) -> Search:
         ("participant", query.participant),
         ("reason", query.reason),
         ("caller", query.caller),
+        ("tenant", query.tenant),
         ("key", query.concurrency_key),
         ("request", query.request_id),
         ("age", f"{query.min_age.seconds}s" if query.HasField("min_age") else ""),

@@ -69,6 +69,9 @@ class Filters:
         typer.Option(parser=parse_time, metavar="TIME", help="Stored before, or 2h ago.", rich_help_panel=_PANEL),
     ] = None
     caller: Annotated[str | None, typer.Option(help="Who started it.", rich_help_panel=_PANEL)] = None
+    tenant: Annotated[
+        str | None, typer.Option(help="Whose it is; '' is the tenant without a name.", rich_help_panel=_PANEL)
+    ] = None
     concurrency_key: Annotated[str | None, typer.Option(help="The concurrency key.", rich_help_panel=_PANEL)] = None
     start_request_id: Annotated[
         str | None, typer.Option(help="The id of the request that started it.", rich_help_panel=_PANEL)
@@ -100,6 +103,7 @@ class Filters:
             paused=self.paused,
             live=self.live,
             saga_ids=[str(each) for each in self.saga_id],
+            tenant=self.tenant,
         )
         if self.older_than is not None:
             query.min_age.FromTimedelta(self.older_than)

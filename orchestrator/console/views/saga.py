@@ -148,6 +148,7 @@ def saga_head(saga: saga_pb2.Saga, now_s: float, attention: int = 0) -> SagaHead
     until_s = seconds(saga.end_time) or now_s
     facts = (
         ("caller", shown(saga.caller, NAME)),
+        *([("tenant", shown(saga.tenant, NAME))] if saga.tenant else []),
         ("request id", shown(saga.request_id, 128)),
         ("concurrency key", shown(saga.concurrency_key, NAME)),
         ("owner", shown(saga.owner_node_id, NAME)),

@@ -36,6 +36,7 @@ def head(saga: saga_pb2.Saga, now: datetime, attention: int = 0) -> Table:
             *((name, f"{clock(time)} ({ago(time, now)})" if clock(time) else "") for name, time in stamps.items()),
             ("deadline", clock(saga.deadline_time)),
             ("paused", clock(saga.pause_time)),
+            ("tenant", saga.tenant),
             ("caller", saga.caller),
             ("request id", saga.request_id),
             ("concurrency key", saga.concurrency_key),
