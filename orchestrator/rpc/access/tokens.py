@@ -93,7 +93,7 @@ class Tokens:
                 options={"require": list(REQUIRED)},
             )
             subject = _subject(issuer, claims, self._claims[issuer.name])
-            expires_at = float(claims["exp"]) + self._leeway_s
+            expires_at = int(claims["exp"]) + self._leeway_s
         except RpcError:
             raise
         except Exception as error:  # whatever a token makes a library raise, it is not let in

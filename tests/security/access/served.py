@@ -22,7 +22,7 @@ from orchestrator.rpc.server import RpcServer
 from orchestrator.rpc.settings import RpcSettings
 from tests.fixtures.certificates import replace
 from tests.fixtures.tokens import AUDIENCE, ISSUER, TokenIssuer, bearer
-from tests.integration.engine.harness import REGISTRY, Node, Rig
+from tests.integration.engine.harness import REGISTRY, Node, Rig, until
 
 CALL_S: Final = 30.0
 POLICY: Final = f"""
@@ -132,6 +132,14 @@ class Guarded:
         """A saga that somebody starts."""
         request = pb.StartSagaRequest(request_id=f"r-{next(_numbers)}", definition=definition, input=self.an_input())
         return UUID((await self.call("StartSaga", request, who)).saga.saga_id)
+
+    async def publish(self) -> None:
+        """The issuer's keys as they are now; returns once the node has them."""
+        self.issuer.publish(self.folder / "jwks.json")
+        access = self.server._access
+        assert access is not None
+        (keys,) = access._keys.values()
+        await until(lambda: set(keys._keys) == {key.kid for key in self.issuer.keys}, "the keys are read")
 
     def rewrite(self, policy: str) -> None:
         """The policy file, replaced in one step."""

@@ -106,7 +106,7 @@ async def test_a_certificate_that_lapses_ends_calls_and_streams_on_an_open_conne
     gate = secured.rig.world.gates["reserve/action"] = asyncio.Event()
     async with connected(secured, authority, SHOP) as other:
         saga_id = await _start(secured, other)
-        async with connected(secured, authority, SHOP, lifetime=timedelta(seconds=3)) as channel:
+        async with connected(secured, authority, SHOP, lifetime=timedelta(seconds=4)) as channel:
             request = saga_service_pb2.WatchSagaRequest(saga_id=saga_id)
             stream = aiter(secured.sagas(channel).WatchSaga(request, timeout=CALL_S))
             assert (await anext(stream)).event.seq == 1
