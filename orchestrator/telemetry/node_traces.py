@@ -20,11 +20,11 @@ class _Target(Protocol):
 class NodeTraces:
     """Made before the engine, which its ``observer`` is for, and the server, which takes its ``interceptor``."""
 
-    def __init__(self, spans: Spans, ratio: float, node_name: str, targets: Mapping[str, Sequence[_Target]]) -> None:
+    def __init__(self, spans: Spans, ratio: float, targets: Mapping[str, Sequence[_Target]]) -> None:
         """``ratio`` of the calls are traced whose callers do not say."""
         self._spans: Final = spans
         addresses = {service: several[0].address for service, several in targets.items() if len(several) == 1}
-        self.observer: Final = Traces(spans, node_name, addresses)
+        self.observer: Final = Traces(spans, addresses)
         self.interceptor: Final = ServerSpans(spans, ratio)
 
     @classmethod
@@ -33,7 +33,7 @@ class NodeTraces:
     ) -> Self | None:
         """As the settings say; None if there are to be no traces."""
         spans = settings.spans(SERVICE, node_name, follower)
-        return None if spans is None else cls(spans, settings.traces_ratio, node_name, targets)
+        return None if spans is None else cls(spans, settings.traces_ratio, targets)
 
     @property
     def counts(self) -> SpanCounts:

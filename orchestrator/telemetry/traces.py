@@ -34,10 +34,9 @@ _CANCELLED: Final = 1
 class Traces(Observer):
     """Tells a collector of the sagas of one node."""
 
-    def __init__(self, spans: Spans, node_name: str, addresses: Mapping[str, str]) -> None:
+    def __init__(self, spans: Spans, addresses: Mapping[str, str]) -> None:
         """``addresses``: ``host:port`` of each service that has a single one."""
         self._spans: Final = spans
-        self._node_name: Final = node_name
         self._servers: Final = {service: _server(address) for service, address in addresses.items()}
         self._stories: Final[WeakKeyDictionary[SagaRun, Story]] = WeakKeyDictionary()
 
@@ -80,7 +79,6 @@ class Traces(Observer):
             "saga.attempt": invoke.attempt,
             "saga.epoch": run.epoch,
             "saga.outcome": outcome,
-            "saga.node": self._node_name,
             **self._servers.get(path[1:].rpartition("/")[0], {}),
         }
         if failure is not None:
@@ -112,7 +110,6 @@ class Traces(Observer):
             "saga.version": run.definition.version,
             "saga.state": run.durable_status.name,
             "saga.epoch": run.epoch,
-            "saga.node": self._node_name,
         }
         if run.tenant:
             attributes["saga.tenant"] = run.tenant
@@ -149,7 +146,6 @@ class Traces(Observer):
             "saga.state": SagaStatus.STUCK.name,
             "saga.stuck_reason": reason,
             "saga.epoch": stored.epoch,
-            "saga.node": self._node_name,
         }
         if stored.tenant:
             attributes["saga.tenant"] = stored.tenant
@@ -173,7 +169,7 @@ class Traces(Observer):
 
     def _tell_wait(self, run: SagaRun, wait: Wait, ended_us: int) -> None:
         step = "" if wait.step == PAUSE else run.names[wait.step]
-        attributes: Attributes = {"saga.id": str(run.saga_id), "saga.wait": wait.kind, "saga.node": self._node_name}
+        attributes: Attributes = {"saga.id": str(run.saga_id), "saga.wait": wait.kind}
         if step:
             attributes["saga.step"] = step
             attributes["saga.failure.reason"] = wait.reason
