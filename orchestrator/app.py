@@ -112,6 +112,11 @@ class Node:
         return self._server.token_port
 
     @property
+    def metrics_url(self) -> str:
+        """Where Prometheus scrapes; empty if nowhere."""
+        return "" if self._metrics is None else self._metrics.url
+
+    @property
     def engine(self) -> Engine:
         """For tests and tools that run in the same process."""
         return self._engine

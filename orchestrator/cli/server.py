@@ -230,7 +230,8 @@ def _serving(settings: Settings, node: Node) -> dict[str, Any]:
     }
     if settings.token_listen_address:
         found["token_address"] = _at(settings.token_listen_address, node.token_port)
-    return found | ({"console": node.console_url} if node.console_url else {})
+    urls = {"console": node.console_url, "metrics": node.metrics_url}
+    return found | {name: url for name, url in urls.items() if url}
 
 
 def _at(address: str, port: int) -> str:

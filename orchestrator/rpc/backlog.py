@@ -42,13 +42,16 @@ class Backlog:
         while before and now_s - before[0][0] > PACE_S:
             before.popleft()
         before.append((now_s, begun))
-        waiting = 0 if self._server_id is None else self._live() - under_way
+        waiting = self._live() - under_way
         if waiting <= 0 or len(before) == 1:
             return 0.0
         elapsed_s, handled = now_s - before[0][0], begun - before[0][1]
         return min(waiting * elapsed_s / max(handled, 1), LONGEST_S)
 
     def _live(self) -> int:
-        """Calls that have arrived and not ended."""
-        data: dict[str, Any] = json.loads(cygrpc.channelz_get_server(self._server_id))["server"]["data"]
+        """Calls that have arrived and not ended; none at a server that has stopped, or is not known."""
+        try:
+            data: dict[str, Any] = json.loads(cygrpc.channelz_get_server(self._server_id))["server"]["data"]
+        except (TypeError, ValueError):
+            return 0
         return int(data.get("callsStarted", 0)) - int(data.get("callsSucceeded", 0)) - int(data.get("callsFailed", 0))

@@ -65,6 +65,7 @@ class MetricsServer:
         tls = self._tls
         config = uvicorn.Config(
             self._answer,
+            interface="asgi3",
             log_config=None,
             access_log=False,
             lifespan="off",

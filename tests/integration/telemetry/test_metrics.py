@@ -88,7 +88,7 @@ async def test_every_end_and_attempt_is_counted(stage: Stage) -> None:
         assert value(found, "saga_halted_total", state=state) == 1, state
     assert value(found, "saga_duration_seconds_count", state="COMPLETED") == 1
     assert 0 < value(found, "saga_duration_seconds_sum", state="COMPLETED") < 60
-    assert value(found, "saga_stuck_total", reason="OTHER") == 1, "no reason of a participant's own making is a label"
+    assert value(found, "saga_stuck_total", step="first", reason="FAILED_PRECONDITION") == 1
     attempts = {
         (step, phase, outcome): value(found, "saga_attempts_total", step=step, phase=phase, outcome=outcome)
         for step, phase, outcome in (
