@@ -58,10 +58,7 @@ def newest(rows: str, key: str, conditions: str, limit: str, walked: Sequence[st
 
     Each walk has the limit too, or the planner would read the whole of it and sort.
     """
-    selects = [
-        f"SELECT {rows} WHERE {walk} AND {conditions} ORDER BY {key} DESC LIMIT {limit}"
-        for walk in walked
-    ]
+    selects = [f"SELECT {rows} WHERE {walk} AND {conditions} ORDER BY {key} DESC LIMIT {limit}" for walk in walked]
     if len(selects) == 1:
         return selects[0]
     merged = " UNION ALL ".join(f"({each})" for each in selects)

@@ -1,7 +1,7 @@
 """Takes the index away that made a concurrency key unique across all tenants.
 
-Two tenants can hold the same key from here on. Apply it once no program of before 0004 runs: such a program would look a
-key up without its tenant, and name the saga of another one.
+Two tenants can hold the same key from here on. Apply it once no program of before 0004 runs: such a program would look
+a key up without its tenant, and name the saga of another one.
 
 Phase: contract.
 """
