@@ -10,6 +10,7 @@ from typing import Any, Final, NoReturn, TypeAlias, cast
 import grpc
 import structlog
 from google.protobuf.message import DecodeError, Message
+from grpc._cython import cygrpc  # type: ignore[attr-defined]  # no stubs, and no other name for the error below
 
 from contracts.errors import Reason, RpcError, to_trailers
 from contracts.rules import violations
@@ -240,6 +241,8 @@ async def _end(method: str, error: BaseException, context: _Context) -> NoReturn
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             raise error
+    if isinstance(error, cygrpc.ExecuteBatchError):
+        raise asyncio.CancelledError from None  # its caller is gone: nobody is left to be told, and nothing was wrong
     if not isinstance(error, RpcError):
         caller = position_of(cast("Any", context).invocation_metadata())
         trace = {} if caller is None else {"trace_id": caller.trace_id}

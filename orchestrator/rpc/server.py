@@ -7,12 +7,13 @@ from typing import Final
 
 import grpc
 from google.protobuf.descriptor import ServiceDescriptor
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from saga.v1 import operator_service_pb2, saga_service_pb2
 from saga.v1.operator_service_pb2_grpc import add_SagaOperatorServiceServicer_to_server
 from saga.v1.saga_service_pb2_grpc import add_SagaServiceServicer_to_server
 
+from contracts.health import MAX_UNDER_WAY, SERVICE_NAME, Health
 from contracts.serving import SERVER_OPTIONS, ServingInterceptor, is_loopback
 from contracts.tls import ServerTls, connection_age
 from orchestrator.definitions.front_doors import FrontDoor, front_doors
@@ -79,7 +80,7 @@ class RpcServer:
         self._tls_files: Final = None if settings.tls is None else settings.tls.follow()
         self._credentials: Final = credentials or self._credentials_of(settings.tls)
         self._in_flight: Final = InFlight()
-        self._health: Final = health.aio.HealthServicer()
+        self.health: Final = Health()
         doors = front_doors(registry)
         starts = {door.method.path: door.definition.name for door in doors}
         self._access: Final = None if access is None else Access(access, starts)
@@ -106,12 +107,12 @@ class RpcServer:
                 CHANNELZ,
             ],
             # A backstop, with room for health: the interceptor refuses before this does, and says why.
-            maximum_concurrent_rpcs=2 * settings.max_concurrent_rpcs + 100,
+            maximum_concurrent_rpcs=2 * (settings.max_concurrent_rpcs + MAX_UNDER_WAY),
         )
         ids = server_ids() - others
         engine.watch_delay(Backlog(min(ids, default=None), self._in_flight.handled).wait_s)
         add_SagaServiceServicer_to_server(SagaService(engine, queries, registry, settings), self._server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self._server)
         handlers = front_door_handlers(doors, engine, settings.max_wait_s)
         self._server.add_generic_rpc_handlers(handlers)
         generic = saga_service_pb2.DESCRIPTOR.services_by_name["SagaService"].full_name
@@ -121,7 +122,7 @@ class RpcServer:
             services.append(operator_service_pb2.DESCRIPTOR.services_by_name["SagaOperatorService"].full_name)
         self._services: Final = (*services, *sorted({door.method.service for door in doors}))
         if settings.reflection:
-            names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            names = (*self._services, SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
         if self._access is not None:
             check_complete(_descriptors(doors, self._services, settings), starts)
@@ -159,8 +160,8 @@ class RpcServer:
     async def set_serving(self, serving: bool) -> None:
         """Says through health whether callers should come here. Calls are served either way."""
         status = _Status.SERVING if serving else _Status.NOT_SERVING
-        for service in (health.OVERALL_HEALTH, *self._services):
-            await self._health.set(service, status)
+        for service in ("", *self._services):
+            self.health.set(service, status)
 
     async def stop(self, grace_s: float | None = None) -> bool:
         """Takes no new calls, lets those in flight go on for ``grace_s``, aborts the rest and waits for their ends.
@@ -174,7 +175,7 @@ class RpcServer:
         return await asyncio.shield(self._stopping)
 
     async def _stop(self, grace_s: float) -> bool:
-        await self._health.enter_graceful_shutdown()
+        self.health.end()
         await self._in_flight.quiet(_QUIET_S, min(_QUIET_TIMEOUT_S, grace_s))
         await self._server.stop(grace_s)
         ended = await self._in_flight.ended(_ABORT_S)
@@ -193,7 +194,7 @@ def _descriptors(
     """Of every service that is served."""
     found = {door.method.service: door.method.service_descriptor for door in doors}
     pool = saga_service_pb2.DESCRIPTOR.pool
-    for name in (*services, health.SERVICE_NAME, *([reflection.SERVICE_NAME] if settings.reflection else [])):
+    for name in (*services, SERVICE_NAME, *([reflection.SERVICE_NAME] if settings.reflection else [])):
         yield found.get(name) or pool.FindServiceByName(name)
 
 

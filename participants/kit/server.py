@@ -9,9 +9,10 @@ from uuid import uuid4
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from contracts.collecting import settle_memory
+from contracts.health import Health
 from contracts.serving import SERVER_OPTIONS, ServingInterceptor, is_loopback
 from contracts.tls import connection_age
 from participants.kit.barrier import Barrier
@@ -50,7 +51,7 @@ class ParticipantServer:
         self._participant = participant
         self._settings = settings
         self._transactions = Transactions(create_engine(settings), settings.transaction_timeout_s)
-        self._health: Final = health.aio.HealthServicer()
+        self._health: Final = Health()
         self._credentials = None if tls is None else tls.credentials(tls.follow())
         self._spans = settings.spans(participant.name, f"{participant.name}-{uuid4().hex[:8]}")
         self._server = _new_server(settings, self._spans)
@@ -67,7 +68,7 @@ class ParticipantServer:
             self._port = self._bind()
             await self._server.start()
             for service in ("", *self._participant.services()):
-                await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+                self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
         return self._port
 
     def _bind(self) -> int:
@@ -83,7 +84,7 @@ class ParticipantServer:
         await asyncio.shield(self._stopping)
 
     async def _drain(self) -> None:
-        await self._health.enter_graceful_shutdown()
+        self._health.end()
         await self._server.stop(self._settings.shutdown_grace_s)
         # The server has returned, but handlers whose callers are gone still carry their transactions to the end.
         await self._transactions.close(self._settings.shutdown_grace_s)
