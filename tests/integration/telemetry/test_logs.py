@@ -40,7 +40,6 @@ def logged(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     monkeypatch.setattr(sys, "stderr", stream)
     before, handlers, level = structlog.get_config(), logging.root.handlers[:], logging.root.level
     configure_logs("debug", json=True, fields={"node_name": "node-0"}, processors=[add_step])
-    structlog.configure(cache_logger_on_first_use=False)
     monkeypatch.undo()
     yield stream
     structlog.configure(**before)
