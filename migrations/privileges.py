@@ -69,27 +69,42 @@ WITHHELD: Final[Mapping[str, frozenset[str]]] = {
 """Columns that readers, who make reports and dashboards, are not given."""
 
 EXCESS: Final = """
-    SELECT 'CREATE on the schema public' WHERE has_schema_privilege($1::name, 'public', 'CREATE')
-    UNION ALL
-    SELECT privilege || ' on the database' FROM unnest(ARRAY['CREATE', 'TEMPORARY']) AS privilege
-    WHERE has_database_privilege($1::name, current_database(), privilege)
-    UNION ALL
+    WITH reached AS (SELECT * FROM pg_roles WHERE pg_has_role($1::name, oid, 'MEMBER'))
+    SELECT 'the attribute ' || attribute
+    FROM reached CROSS JOIN LATERAL (
+        VALUES ('CREATEROLE', rolcreaterole), ('CREATEDB', rolcreatedb), ('REPLICATION', rolreplication),
+            ('BYPASSRLS', rolbypassrls), ('SUPERUSER', rolsuper)
+    ) AS had (attribute, is_set)
+    WHERE is_set
+    UNION
+    SELECT 'what a member of ' || rolname || ' may do' FROM reached
+    WHERE rolname LIKE 'pg\\_%'
+        AND rolname NOT IN ('pg_monitor', 'pg_read_all_settings', 'pg_read_all_stats', 'pg_stat_scan_tables')
+    UNION
+    SELECT 'CREATE on the schema ' || n.nspname
+    FROM reached r CROSS JOIN pg_namespace n WHERE has_schema_privilege(r.oid, n.oid, 'CREATE')
+    UNION
+    SELECT privilege || ' on the database' FROM reached r CROSS JOIN unnest(ARRAY['CREATE', 'TEMPORARY']) AS privilege
+    WHERE has_database_privilege(r.oid, current_database(), privilege)
+    UNION
     SELECT privilege || ' on the table ' || c.relname
-    FROM pg_class c CROSS JOIN unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
+    FROM reached r CROSS JOIN pg_class c CROSS JOIN unnest(ARRAY['DELETE', 'TRUNCATE', 'TRIGGER']) AS privilege
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-        AND has_table_privilege($1::name, c.oid, privilege)
+        AND has_table_privilege(r.oid, c.oid, privilege)
         AND (c.relname, '', privilege) NOT IN (SELECT * FROM unnest($2::text[], $3::text[], $4::text[]))
-    UNION ALL
-    SELECT DISTINCT privilege || ' on the table ' || c.relname
-    FROM pg_class c
+    UNION
+    SELECT privilege || ' on the table ' || c.relname
+    FROM reached r
+    CROSS JOIN pg_class c
     JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
     CROSS JOIN unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'REFERENCES']) AS privilege
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-        AND has_column_privilege($1::name, c.oid, a.attnum, privilege)
+        AND has_column_privilege(r.oid, c.oid, a.attnum, privilege)
         AND (c.relname, a.attname, privilege) NOT IN (SELECT * FROM unnest($2::text[], $3::text[], $4::text[]))
 """
-"""What the role ``$1`` may do beyond privileges ``$4`` on columns ``$3`` (empty for whole rows) of tables ``$2``: as a
-superuser or an owner, as a member of another role, or because it was granted to PUBLIC."""
+"""What the role ``$1``, or one that it may become (SET ROLE), may do beyond privileges ``$4`` on columns ``$3`` (empty
+for whole rows) of tables ``$2``: as a superuser or an owner, by an attribute, as a member of another role, or because
+it was granted to PUBLIC. Of PostgreSQL's own roles those that read statistics are let be."""
 
 
 def program_grants(tables: Tables) -> Grants:

@@ -57,6 +57,20 @@ async def test_what_was_granted_by_hand_is_taken_back(own_database: Roles) -> No
         ("ALTER ROLE {program} SUPERUSER", "ALTER ROLE {program} NOSUPERUSER", "CREATE on the database"),
         ("GRANT {owner} TO {program}", "REVOKE {owner} FROM {program}", "CREATE on the database"),
         ("GRANT pg_write_all_data TO {program}", "REVOKE pg_write_all_data FROM {program}", "DELETE on the table"),
+        # What takes a SET ROLE first is as good as given.
+        (
+            "GRANT {owner} TO {program} WITH INHERIT FALSE, SET TRUE",
+            "REVOKE {owner} FROM {program}",
+            "CREATE on the database",
+        ),
+        (
+            "GRANT pg_execute_server_program TO {program}",
+            "REVOKE pg_execute_server_program FROM {program}",
+            "pg_execute_server_program",
+        ),
+        ("GRANT pg_maintain TO {program}", "REVOKE pg_maintain FROM {program}", "pg_maintain"),
+        ("ALTER ROLE {program} CREATEROLE", "ALTER ROLE {program} NOCREATEROLE", "CREATEROLE"),
+        ("ALTER ROLE {program} REPLICATION", "ALTER ROLE {program} NOREPLICATION", "REPLICATION"),
         ("GRANT DELETE ON saga_event TO PUBLIC", "REVOKE DELETE ON saga_event FROM PUBLIC", "DELETE on the table"),
         ("GRANT UPDATE (input) ON saga TO PUBLIC", "REVOKE UPDATE (input) ON saga FROM PUBLIC", "UPDATE on the table"),
     ],
