@@ -1,6 +1,6 @@
 """The graph that a saga follows, as the core needs it: indices and policies, no protobuf."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
@@ -64,3 +64,8 @@ class SagaSpec:
     """From start to when the saga must have ended."""
     pivot: int | None
     """Index of the pivot, if there is one."""
+    names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """Of the steps, by index."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(step.name for step in self.steps))

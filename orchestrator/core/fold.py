@@ -8,8 +8,8 @@ from orchestrator.core import events as ev
 from orchestrator.core import fold_by_hand as by_hand
 from orchestrator.core.definition import SagaSpec, StepKind
 from orchestrator.core.events import Event, Phase
-from orchestrator.core.evolve import evolve_saga, evolve_step
-from orchestrator.core.fold_steps import ended, open_steps, set_step, turned
+from orchestrator.core.evolve import end_step, evolve_saga, evolve_step
+from orchestrator.core.fold_steps import open_steps, set_step, turned
 from orchestrator.core.graph import ancestors, can_be_cut_short, is_settled_on_resolution
 from orchestrator.core.state import INCARNATION_SHIFT, UNTOUCHED, SagaState, SagaStatus, StepState, StepStatus
 
@@ -100,13 +100,13 @@ def _attempt_failed(_spec: SagaSpec, state: SagaState, event: ev.AttemptFailed, 
         changes["compensation_attempts"] = event.attempt
     else:
         changes |= {"attempts": event.attempt, "had_unknown": step.had_unknown or event.unknown}
-    return set_step(state, event.step, ended(step, next_attempt_us=event.next_attempt_us, **changes))
+    return set_step(state, event.step, end_step(step, next_attempt_us=event.next_attempt_us, **changes))
 
 
 def _step_blocked(_spec: SagaSpec, state: SagaState, event: ev.StepBlocked, at_us: int, _epoch: int) -> SagaState:
     step = state.steps[event.step]
     since_us = at_us if step.blocked is None else step.budget_from_us
-    step = ended(step, blocked=event.failure, budget_from_us=since_us, next_attempt_us=event.next_attempt_us)
+    step = end_step(step, blocked=event.failure, budget_from_us=since_us, next_attempt_us=event.next_attempt_us)
     return set_step(state, event.step, step)
 
 
@@ -114,7 +114,7 @@ def _step_succeeded(spec: SagaSpec, state: SagaState, event: ev.StepSucceeded, a
     step = state.steps[event.step]
     backward = state.status is SagaStatus.COMPENSATING
     undo = backward and spec.steps[event.step].kind is StepKind.COMPENSATABLE
-    step = ended(
+    step = end_step(
         step,
         status=StepStatus.COMPENSATING if undo else StepStatus.SUCCEEDED,
         attempts=event.attempt or step.attempts,
@@ -135,13 +135,13 @@ def _step_rejected(_spec: SagaSpec, state: SagaState, event: ev.StepRejected, _a
     step = state.steps[event.step]
     attempts = event.attempt or step.attempts
     return set_step(
-        state, event.step, ended(step, status=StepStatus.REJECTED, attempts=attempts, failure=event.failure)
+        state, event.step, end_step(step, status=StepStatus.REJECTED, attempts=attempts, failure=event.failure)
     )
 
 
 def _step_unknown(_spec: SagaSpec, state: SagaState, event: ev.StepUnknown, at_us: int, _epoch: int) -> SagaState:
     step = state.steps[event.step]
-    step = ended(
+    step = end_step(
         step,
         status=StepStatus.UNKNOWN,
         attempts=event.attempt or step.attempts,
@@ -170,7 +170,7 @@ def _compensation_started(
 
 
 def _step_compensated(spec: SagaSpec, state: SagaState, event: ev.StepCompensated, at_us: int, _: int) -> SagaState:
-    step = ended(
+    step = end_step(
         state.steps[event.step],
         status=StepStatus.COMPENSATED,
         compensation_attempts=event.attempt,
@@ -197,7 +197,7 @@ def _saga_stuck(_spec: SagaSpec, state: SagaState, event: ev.SagaStuck, _at_us: 
         changes: dict[str, Any] = {"status": StepStatus.STUCK, "failure": event.failure}
         if event.attempt:  # the journals of older programs do not tell
             changes["compensation_attempts" if event.phase is Phase.COMPENSATION else "attempts"] = event.attempt
-        steps[event.step] = ended(steps[event.step], **changes)
+        steps[event.step] = end_step(steps[event.step], **changes)
     backward = state.status is SagaStatus.COMPENSATING
     cause = (state.failed_step, state.failure) if backward else None
     # A pause and a skip are over; a resolution is not: it has given up where each step was going.

@@ -6,8 +6,8 @@ from typing import Final
 from orchestrator.core import events as ev
 from orchestrator.core.definition import SagaSpec
 from orchestrator.core.events import Phase
-from orchestrator.core.evolve import evolve_saga, evolve_step
-from orchestrator.core.fold_steps import ended, open_steps, set_step
+from orchestrator.core.evolve import end_step, evolve_saga, evolve_step
+from orchestrator.core.fold_steps import open_steps, set_step
 from orchestrator.core.graph import is_open, is_settled_on_resolution
 from orchestrator.core.state import SagaState, SagaStatus, StepState, StepStatus
 
@@ -42,7 +42,7 @@ def unstuck(state: SagaState, at_us: int) -> SagaState:
 
 def _again(step: StepState, status: StepStatus, at_us: int) -> StepState:
     """The step with a new budget, due at once."""
-    return ended(step, status=status, counted_attempts=0, budget_from_us=at_us)
+    return end_step(step, status=status, counted_attempts=0, budget_from_us=at_us)
 
 
 def saga_paused(_spec: SagaSpec, state: SagaState, _event: ev.SagaPaused, at_us: int, _epoch: int) -> SagaState:
@@ -74,7 +74,7 @@ def skip_begun(_spec: SagaSpec, state: SagaState, event: ev.SkipBegun, at_us: in
 
 
 def step_skipped(spec: SagaSpec, state: SagaState, event: ev.StepSkipped, at_us: int, _epoch: int) -> SagaState:
-    step = ended(state.steps[event.step], status=StepStatus.SKIPPED)
+    step = end_step(state.steps[event.step], status=StepStatus.SKIPPED)
     if state.status is SagaStatus.COMPENSATING:
         return set_step(state, event.step, step, by_hand=replace(state.by_hand, leaves_effects=True))
     step = evolve_step(step, response=dict(state.by_hand.skips)[event.step], failure=None)
@@ -108,7 +108,7 @@ def resolution_begun(
 
 
 def step_settled(_spec: SagaSpec, state: SagaState, event: ev.StepSettled, _at_us: int, _epoch: int) -> SagaState:
-    step = ended(state.steps[event.step])
+    step = end_step(state.steps[event.step])
     if event.done:
         return set_step(state, event.step, evolve_step(step, status=StepStatus.SUCCEEDED, response=event.response))
     status = StepStatus.COMPENSATED if event.undone else StepStatus.SKIPPED

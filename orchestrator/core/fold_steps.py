@@ -3,7 +3,7 @@
 from typing import Any
 
 from orchestrator.core.definition import SagaSpec, StepKind
-from orchestrator.core.evolve import evolve_saga, evolve_step
+from orchestrator.core.evolve import end_step, evolve_saga, evolve_step
 from orchestrator.core.graph import DONE, can_be_cut_short, needs_intent
 from orchestrator.core.state import SagaState, StepState, StepStatus
 
@@ -14,19 +14,16 @@ def set_step(state: SagaState, index: int, step: StepState, **saga: Any) -> Saga
     return evolve_saga(state, steps=steps, **saga)
 
 
-def ended(step: StepState, **changes: Any) -> StepState:
-    """The step after an attempt ended: nothing in flight, no timer, nothing blocked, unless ``changes`` says so."""
-    changes = {"next_attempt_us": 0, "blocked": None, **changes}
-    return evolve_step(step, in_flight=None, timer_us=None, **changes)
-
-
 def open_steps(spec: SagaSpec, steps: list[StepState], candidates: tuple[int, ...], at_us: int) -> None:
     """Marks as RUNNING what may be called from now on without a durable intent."""
     for index in candidates:
         step = spec.steps[index]
         if steps[index].status is not StepStatus.PENDING or needs_intent(step):
             continue
-        if all(steps[before].status in DONE for before in step.predecessors):
+        for before in step.predecessors:
+            if steps[before].status not in DONE:
+                break
+        else:
             steps[index] = evolve_step(steps[index], status=StepStatus.RUNNING, budget_from_us=at_us)
 
 
@@ -58,7 +55,7 @@ def _stuck_turned(spec: SagaSpec, step: StepState, index: int, at_us: int) -> St
     may_have_run = spec.steps[index].has_barrier or step.attempts or step.had_unknown
     if spec.steps[index].kind is StepKind.COMPENSATABLE and may_have_run:
         return _undoing(step, at_us)
-    return ended(step, status=StepStatus.SKIPPED)
+    return end_step(step, status=StepStatus.SKIPPED)
 
 
 def _undoing(step: StepState, at_us: int) -> StepState:

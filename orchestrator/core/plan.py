@@ -32,12 +32,13 @@ def _plan_by_hand(move: Move) -> bool:
 
 
 def _plan_forward(move: Move) -> None:
-    if all(step.status in DONE for step in move.state.steps):
-        move.record(ev.SagaCompleted())
-        return
+    is_done = True
     for index, spec in enumerate(move.spec.steps):
         step = move.state.steps[index]
-        if not move.is_idle(step):
+        if step.status in DONE:
+            continue
+        is_done = False
+        if step.in_flight is not None or step.timer_us is not None:
             continue
         if step.status is StepStatus.RUNNING:
             move.issue(index, Phase.ACTION)
@@ -46,6 +47,8 @@ def _plan_forward(move: Move) -> None:
         elif step.status is StepStatus.PENDING and needs_intent(spec) and is_open(move.spec, move.state, index):
             move.record(ev.StepIntended(index))
             move.issue(index, Phase.ACTION)
+    if is_done:
+        move.record(ev.SagaCompleted())
 
 
 def _plan_backward(move: Move) -> None:

@@ -222,7 +222,7 @@ _DECODERS: Final[dict[int, tuple[type[Message], Callable[[Any, Callable[[str], i
 
 def step_names(spec: SagaSpec) -> tuple[str, ...]:
     """The definition's step names, by index."""
-    return tuple(step.name for step in spec.steps)
+    return spec.names
 
 
 def decode(names: tuple[str, ...], kind: int, attributes: bytes) -> Event:
