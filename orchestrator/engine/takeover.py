@@ -1,7 +1,6 @@
 """Finds sagas that nobody runs and requests that wait: after a death, after a release, when a parked saga is due."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Protocol
@@ -92,9 +91,11 @@ class Takeover:
         """Works until cancelled: when woken, and every ``poll_interval_s``."""
         while True:
             interval_s = self._settings.poll_interval_s * self._uniform(0.8, 1.2)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(interval_s):
-                    await self._wake.wait()
+            poll = asyncio.get_running_loop().call_later(interval_s, self._wake.set)
+            try:
+                await self._wake.wait()
+            finally:
+                poll.cancel()
             self._wake.clear()
             node_id = self._host.node_id
             if node_id is None:
