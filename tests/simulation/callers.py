@@ -46,7 +46,7 @@ class Callers:
         """One caller with one saga."""
         self.waiting += 1
         try:
-            await asyncio.sleep(at_s)
+            await self.net.loop.pause(at_s)
             mishap = self.net.mishaps.pick("saga", str(number))
             definition = self.definitions[int(self.net.mishaps.draw(f"definition/{number}") * len(self.definitions))]
             order = number - 1 if mishap == "same_key" else number
@@ -58,7 +58,7 @@ class Callers:
             elif mishap == "reuse":
                 await self._start(definition, number, filled(definition.input(), f"o{number}-other"))
             elif mishap == "cancel" and saga_id is not None:
-                await asyncio.sleep(self.net.mishaps.draw(f"cancel/{number}") ** 3 * 3)
+                await self.net.loop.pause(self.net.mishaps.draw(f"cancel/{number}") ** 3 * 3)
                 await self._cancel(saga_id, number)
         finally:
             self.waiting -= 1
@@ -76,7 +76,7 @@ class Callers:
             try:
                 started = await self.ask(number + tries, ask, definition)
             except (NotAnswered, StoreUnavailable, Draining, OverCapacity):
-                await asyncio.sleep(0.2 + 0.5 * self.net.rng.random())
+                await self.net.loop.pause(0.2 + 0.5 * self.net.rng.random())
                 continue
             now_s = self.net.loop.time()
             self.net.tell("caller", f"{request_id} is told {started.conflict or started.saga_id}")
@@ -95,7 +95,7 @@ class Callers:
             try:
                 told = await self.ask(number + tries, ask, None)
             except (NotAnswered, StoreUnavailable, TimeoutError, RequestReused):
-                await asyncio.sleep(0.5)
+                await self.net.loop.pause(0.5)
                 continue
             except KeyError:
                 told = "no such saga"
@@ -108,21 +108,21 @@ class Callers:
         self, number: int, ask: Callable[[Engine], Coroutine[Any, Any, ResultT]], definition: Definition | None
     ) -> ResultT:
         """One RPC to one of the nodes that run. Its handler lives and dies with the node."""
-        running = [
-            node
-            for node in self.nodes
-            if node.engine is not None and (definition is None or node.registry.find_digest(definition.digest))
-        ]
-        engine = running[number % len(running)].engine if running else None
-        if engine is None or not engine._services.are_running:
+        running = [node for node in self.nodes if node.engine is not None]
+        if definition is not None:
+            running = [node for node in running if node.registry.find_digest(definition.digest)]
+        node = running[number % len(running)] if running else None
+        engine = None if node is None else node.engine
+        if node is None or engine is None or not engine._services.are_running:
             raise NotAnswered
-        node = running[number % len(running)]
         handler = node.spawn(ask(engine))
-        handler.add_done_callback(_look_at)
         await self._wait(handler)
         if not handler.done() or handler.cancelled():
             raise NotAnswered
-        result: ResultT = handler.result()
+        try:
+            result: ResultT = handler.result()
+        finally:
+            del handler  # it holds the exception, whose traceback holds this frame: a knot for each call that fails
         return result
 
     async def _wait(self, handler: "asyncio.Task[Any]") -> None:
@@ -130,21 +130,18 @@ class Callers:
         loop = self.net.loop
         over = loop.create_future()
 
-        def end(_handler: "asyncio.Task[Any] | None") -> None:
-            patience.cancel()
+        def give_up() -> None:
             if not over.done():
                 over.set_result(None)
 
-        patience = loop.call_later(PATIENCE_S, end, None)
+        def end(_handler: "asyncio.Task[Any]") -> None:
+            give_up()
+            if not handler.cancelled():
+                handler.exception()  # what it raises after its caller left is nobody's
+
+        patience = loop.call_later(PATIENCE_S, give_up)
         handler.add_done_callback(end)
         try:
             await over
         finally:
             patience.cancel()
-            handler.remove_done_callback(end)
-
-
-def _look_at(handler: "asyncio.Task[Any]") -> None:
-    """What a handler raises after its caller left is nobody's."""
-    if not handler.cancelled():
-        handler.exception()

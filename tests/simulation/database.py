@@ -147,9 +147,10 @@ class Database(Ownership):
             raise KeyError(saga_id)
         if saga.ended_us is not None:
             raise SagaEnded(saga_id)
-        if sum(each.saga is saga for each in self.requests.values()) >= MAX_REQUESTS_PER_SAGA:
+        if saga.requests >= MAX_REQUESTS_PER_SAGA:
             raise TooManyRequests(saga_id)
         self.numbers += 1
+        saga.requests += 1
         request = Request(self.numbers, saga, caller, request_id, kind, *given)
         self.requests[caller, request_id] = self.waiting[request.number] = self.numbered[request.number] = request
         self.notify(*(("claimable", None) if saga.owner is None else ("request", saga.owner)))
@@ -159,16 +160,16 @@ class Database(Ownership):
         """See ``RequestStore.forget_requests``."""
         forgotten = [request for request in self.waiting.values() if request.saga.ended_us is not None]
         for request in forgotten:
+            request.saga.requests -= 1
             del self.waiting[request.number], self.numbered[request.number]
             del self.requests[request.caller, request.request_id]
         return len(forgotten)
 
     def pending_requests(self, node_id: UUID) -> Sequence[SagaRequest]:
         """See ``RequestStore.pending_requests``."""
-        owned = self.owners.get(node_id)
-        if not owned:
-            return []
-        return [shown(request) for request in self.waiting.values() if request.saga.saga_id in owned]
+        mine = node_id.int  # of ids only the comparison of numbers is quick
+        pending = ((request, request.saga.owner) for request in self.waiting.values())
+        return [shown(request) for request, owner in pending if owner is not None and owner.int == mine]
 
     def look(self, node_id: UUID, definition_ids: Sequence[int]) -> Sight:
         """See ``LeaseStore.look``."""

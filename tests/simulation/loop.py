@@ -8,7 +8,7 @@ promises; which host comes next is drawn.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
 from functools import partial
 from heapq import heappop, heappush
@@ -40,13 +40,49 @@ class SimulatedHandle(list[Any]):
 
     __slots__ = ()
 
-    def cancel(self) -> None:
-        """It is passed over when its turn comes."""
-        self.clear()  # what it refers to may be large, and the timer years away
+    cancel = list.clear
+    """It is passed over when its turn comes, and holds nothing until then."""
 
     def cancelled(self) -> bool:
         """Whether it was cancelled."""
         return not self
+
+
+class Pause:
+    """``asyncio.sleep`` without a coroutine, without a future, and with one turn less: the timer wakes the task."""
+
+    __slots__ = ("_asyncio_future_blocking", "_delay_s", "_is_cancelled", "_loop", "_wake")
+
+    def __init__(self, loop: "SimulatedLoop", delay_s: float) -> None:
+        self._asyncio_future_blocking = False
+        self._delay_s = delay_s
+        self._is_cancelled = False
+        self._loop = loop
+
+    def __await__(self) -> Generator["Pause", None, None]:
+        self._asyncio_future_blocking = True
+        yield self
+
+    # ---- what a task asks of what it waits for ----
+
+    def get_loop(self) -> "SimulatedLoop":
+        return self._loop
+
+    def add_done_callback(self, wake: Callable[["Pause"], object], *, context: Context) -> None:
+        self._wake = self._loop.call_later(self._delay_s, wake, self, context=context)
+
+    def cancel(self, msg: object = None) -> bool:
+        del msg
+        if not self._is_cancelled and self._wake:
+            context, wake, _ = self._wake
+            self._is_cancelled = True
+            self._wake.cancel()
+            self._loop.call_soon(wake, self, context=context)
+        return True
+
+    def result(self) -> None:
+        if self._is_cancelled:
+            raise asyncio.CancelledError
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):
@@ -74,6 +110,10 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def time(self) -> float:
         """See :attr:`now_s`."""
         return self.now_s
+
+    def pause(self, delay_s: float) -> Pause:
+        """To be awaited: goes on after so many virtual seconds."""
+        return Pause(self, delay_s)
 
     # ---- hosts ----
 

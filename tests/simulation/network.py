@@ -170,7 +170,7 @@ class _Statement(Generic[ResultT]):
         try:
             outcome = self.act()
         except Exception as error:
-            outcome = error
+            outcome = error.with_traceback(None)  # which would tie this frame to it
         if self.kind == "lose_answer" or self.cuts.store_answers:
             self.fail()
         elif self.kind != "late":

@@ -1,8 +1,7 @@
 """Operators: they look at sagas, think, and act, on what they saw or on what it was before; two of them at once."""
 
-import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 from uuid import UUID
 
@@ -43,20 +42,25 @@ class Operators:
         draw = self.net.mishaps.draw
         for visit in range(VISITS):
             key = f"{number}/{visit}"
-            await asyncio.sleep(draw(f"visit/{key}") ** 3 * 3 if visit == 0 else 0.5 + 5 * draw(f"visit/{key}"))
+            await self.net.loop.pause(draw(f"visit/{key}") ** 3 * 3 if visit == 0 else 0.5 + 5 * draw(f"visit/{key}"))
             if self.net.loop.time() >= self.net.mishaps.until_s:
                 return
-            view = await self._look(number + visit, saga_id)
-            if view is not None and view.definition is not None and view.state is not None:
+            listed = self.net.database.sagas.get(saga_id)
+            if listed is None:
+                continue
+            if listed.ended_us is not None:
+                return
+            # Whether to act is decided by the state in a list; then the saga is looked at, and may have got on.
+            kind = self.net.mishaps.pick("repair" if listed.row.status is SagaStatus.STUCK else "intervene", key)
+            view = None if kind is None else await self._look(number + visit, saga_id)
+            if kind is not None and view is not None and view.definition is not None and view.state is not None:
                 if view.state.is_terminal:
                     return
-                await self._visit(number + visit, key, view, view.definition, view.state)
+                await self._visit(number + visit, key, kind, view, definition=view.definition, state=view.state)
 
-    async def _visit(self, place: int, key: str, view: SagaView, definition: Definition, state: SagaState) -> None:
-        group = "repair" if state.status is SagaStatus.STUCK else "intervene"
-        kind = self.net.mishaps.pick(group, key)
-        if kind is None:
-            return
+    async def _visit(
+        self, place: int, key: str, kind: str, view: SagaView, *, definition: Definition, state: SagaState
+    ) -> None:
         draw, manner = self.net.mishaps.draw, self.net.mishaps.pick("operating", key)
         if kind in RETRIES and draw(f"fitting/{key}") < 0.7:
             kind = RETRIES[SagaStatus.COMPENSATING in {state.status, state.stuck_from}]
@@ -64,17 +68,23 @@ class Operators:
         if manner == "two_at_once":
             kinds.append(list(ACTIONS)[int(draw(f"other/{key}") * len(ACTIONS))])
         waiting = _waiting(state, self.net.database.now_us())
-        actions = [self._action(each, f"{key}/{at}", definition, state, waiting) for at, each in enumerate(kinds)]
         seen = state.moved_seq - 1 if manner == "stale" else view.stored.last_seq
-        actions = [replace(action, expected_seq=seen) for action in actions]
-        await asyncio.sleep(draw(f"think/{key}") ** 4 * 2)
+        actions = [
+            self._action(each, f"{key}/{at}", definition, state, waiting=waiting, seen=seen)
+            for at, each in enumerate(kinds)
+        ]
+        await self.net.loop.pause(draw(f"think/{key}") ** 4 * 2)
         if manner in {"crash_owner", "freeze_owner"}:
             for node in self.callers.nodes:
                 if node.engine is not None and node.engine.has_run(view.stored.saga_id):
                     self.strike(node, manner.removesuffix("_owner"), key, STRIKE_WITHIN_S)
-        await asyncio.gather(*(self._act(place + more, action) for more, action in enumerate(actions)))
+        for more, action in enumerate(actions[1:], 1):
+            self.net.loop.create_task(self._act(place + more, action))
+        await self._act(place, actions[0])
 
-    def _action(self, kind: str, key: str, definition: Definition, state: SagaState, waiting: int | None) -> SagaAction:
+    def _action(
+        self, kind: str, key: str, definition: Definition, state: SagaState, *, waiting: int | None, seen: int
+    ) -> SagaAction:
         """Mostly one that makes sense; now and then for a step that it cannot be meant for, or without a response."""
         draw, step, response, index = self.net.mishaps.draw, None, None, waiting
         names = [each.name for each in definition.steps]
@@ -86,7 +96,7 @@ class Operators:
             message = definition.steps[index or 0].method.response()
             response = filled(message, "by hand").SerializeToString(deterministic=True)
         caller = f"operator {key[-1]}"
-        return SagaAction(UUID(state.saga_id), ACTIONS[kind], caller, key, f"why {key}", state.seq, step, response)
+        return SagaAction(UUID(state.saga_id), ACTIONS[kind], caller, key, f"why {key}", seen, step, response)
 
     async def _look(self, place: int, saga_id: UUID) -> SagaView | None:
         async def ask(engine: Engine) -> SagaView | None:
@@ -119,7 +129,7 @@ class Operators:
                 self.net.tell(action.caller, f"{what}: {error!r}")
                 return
             except (NotAnswered, StoreUnavailable, TimeoutError, RequestReused):
-                await asyncio.sleep(0.5)
+                await self.net.loop.pause(0.5)
                 continue
             self.net.tell(action.caller, f"{what}: {refusal or 'granted'}")
             saga_id, kind = str(action.saga_id), action.action.name.lower()
@@ -137,7 +147,7 @@ class Operators:
                 await self._act(turn, action)
             if self.net.closed:
                 return
-            await asyncio.sleep(0.5)
+            await self.net.loop.pause(0.5)
 
 
 def _waiting(state: SagaState, now_us: int) -> int | None:

@@ -135,17 +135,22 @@ class Ownership(Tables):
     def has_died(self, node_id: UUID) -> bool:
         """Whether another node's lease has lapsed, or a fenced one still owns sagas."""
         now_us = self.now_us()
-        if any(other != node_id and node.lease_expires_us < now_us for other, node in self.nodes.items()):
-            return True
+        for other, node in self.nodes.items():
+            if node.lease_expires_us < now_us and other != node_id:
+                return True
         return any(fenced_us is not None and self.owners.get(other) for other, fenced_us in self.fences.items())
 
     def has_claimable(self, definition_ids: Sequence[int]) -> bool:
         """Whether some unowned saga is due, or has a request."""
         now_us = self.now_us()
-        if any(s.definition_id in definition_ids and (s.wake_at_us or 0) <= now_us for s in self.due.values()):
-            return True
-        asked = (request.saga for request in self.waiting.values())
-        return any(s.owner is None and s.ended_us is None and s.definition_id in definition_ids for s in asked)
+        for saga in self.due.values():
+            if (saga.wake_at_us or 0) <= now_us and saga.definition_id in definition_ids:
+                return True
+        for request in self.waiting.values():
+            saga = request.saga
+            if saga.owner is None and saga.ended_us is None and saga.definition_id in definition_ids:
+                return True
+        return False
 
     def is_loaded(self, definition_id: int) -> bool:
         """Whether a live node has the definition."""

@@ -1,7 +1,7 @@
 """What nodes sent, next to what was durable when they did: I4 and the write-ahead rule."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
 from saga.v1 import event_pb2 as pb
@@ -9,6 +9,10 @@ from saga.v1 import event_pb2 as pb
 from tests.simulation.history import Entry, History, SagaRow
 
 ENDS_A_PAUSE: Final = {pb.EVENT_TYPE_SAGA_UNPAUSED, pb.EVENT_TYPE_SAGA_STUCK}
+
+
+Ever = Sequence[tuple[SagaRow, Entry, float]]
+"""Entries of sagas, and until when each was durable."""
 
 
 def _ever(history: History) -> Iterator[tuple[SagaRow, Entry, float]]:
@@ -28,7 +32,8 @@ def sends(history: History) -> Iterator[str]:
     """I4: what a node may begin."""
     turned: defaultdict[str, list[tuple[float, float, int]]] = defaultdict(list)
     undoing: dict[tuple[str, int], float] = {}
-    for saga, entry, until_s in _ever(history):
+    ever = list(_ever(history))
+    for saga, entry, until_s in ever:
         if entry.kind == pb.EVENT_TYPE_COMPENSATION_STARTED:
             turned[saga.saga_id].append((entry.landed_s, until_s, entry.epoch))
         elif entry.kind == pb.EVENT_TYPE_STEP_COMPENSATED:
@@ -45,8 +50,8 @@ def sends(history: History) -> Iterator[str]:
             at_s < sent.at_s <= until_s and epoch < sent.epoch for at_s, until_s, epoch in turns
         ):
             yield f"I4: {sent.node} began {sent.step} of {sent.saga_id} after turning around was durable"
-    yield from _held(history)
-    yield from _write_ahead(history)
+    yield from _held(history, ever)
+    yield from _write_ahead(history, ever)
 
 
 class _Hold(NamedTuple):
@@ -59,13 +64,13 @@ class _Hold(NamedTuple):
     without_barrier: frozenset[str]
 
 
-def _held(history: History) -> Iterator[str]:
+def _held(history: History, ever: Ever) -> Iterator[str]:
     """I4: a paused saga begins no call, and one that is being resolved is settled, and neither done nor undone.
 
     A call that waits for its turn at a participant without a barrier is made: nobody could prove that it was not.
     """
     holds: defaultdict[str, list[_Hold]] = defaultdict(list)
-    for saga, entry, until_s in _ever(history):
+    for saga, entry, until_s in ever:
         if entry.kind not in {pb.EVENT_TYPE_SAGA_PAUSED, pb.EVENT_TYPE_RESOLUTION_BEGUN}:
             continue
         is_pause = entry.kind == pb.EVENT_TYPE_SAGA_PAUSED
@@ -83,10 +88,10 @@ def _held(history: History) -> Iterator[str]:
                 yield f"I4: {sent.node} called {sent.step}/{sent.phase} of {sent.saga_id}, which is being resolved"
 
 
-def _write_ahead(history: History) -> Iterator[str]:
+def _write_ahead(history: History, ever: Ever) -> Iterator[str]:
     """I4, the write-ahead rule: a step is called once the success of everything before it is durable."""
     durable: dict[tuple[str, str], float] = {}
-    for saga, entry, _ in _ever(history):
+    for saga, entry, _ in ever:
         if entry.kind == pb.EVENT_TYPE_STEP_SKIPPED:
             step = pb.StepSkipped.FromString(entry.attributes).step
         elif entry.kind == pb.EVENT_TYPE_STEP_SUCCEEDED:

@@ -35,6 +35,8 @@ class Saga:
     stale_claims: int = 0
     tenant: str = ""
     journal: list[StoredEntry] = field(default_factory=list)
+    requests: int = 0
+    """How many rows of ``saga_request`` are of it. No column: an index."""
     writers: list[tuple[int, UUID]] = field(default_factory=list)
     """When each entry was written, and by which node. No column: for the checker."""
     states: list[tuple[int, SagaStatus]] = field(default_factory=list)

@@ -81,7 +81,7 @@ def test_a_store_that_forgets_the_incarnation(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Database, "next_epoch", lambda _self, saga: saga.epoch + 1)
     sees(
         "I8: stuck .*(STALE_EPOCH|SUPERSEDED)|I4: .* after the undo|I1: COMPLETED",
-        seeds=filter(fails_over, range(MAX_SEEDS)),
+        seeds=(64, 66, 86),
     )
 
 

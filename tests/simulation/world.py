@@ -136,7 +136,7 @@ class World:
             if number not in self.plan.without_callers:
                 self.outside(self.callers.start(number, 0.2 + draw(f"arrival/{number}") * arrivals))
         weather = [self.outside(self._weather()), self.outside(self._failover())] if self.plan.scale else []
-        await asyncio.sleep(self.plan.horizon_s)
+        await self.loop.pause(self.plan.horizon_s)
         for each in weather:
             await each
         if self.plan.heals:
@@ -158,12 +158,12 @@ class World:
                     self.outside(self._strike(node, kind, second, TICK_S))
             if mishaps.pick("outage", str(second)):
                 self.outside(self._outage(0.2 + 8 * mishaps.draw(f"outage/{second}/length") ** 2))
-            await asyncio.sleep(TICK_S)
+            await self.loop.pause(TICK_S)
 
     async def _failover(self) -> None:
         """The database dies, and a standby that was behind takes its place; an operator raises the incarnation."""
         net, draw = self.net, self.net.mishaps.draw
-        await asyncio.sleep(self.plan.horizon_s * (0.3 + 0.5 * draw("failover/moment")))
+        await self.loop.pause(self.plan.horizon_s * (0.3 + 0.5 * draw("failover/moment")))
         if not net.mishaps.pick("failover", "database"):
             return
         now_s, behind_s = self.loop.time(), 0.02 + 4 * draw("failover/behind") ** 2
@@ -177,7 +177,7 @@ class World:
     async def _outage(self, length_s: float) -> None:
         self.tell("database", f"away for {length_s:.1f} s")
         self.net.database_away = True
-        await asyncio.sleep(length_s)
+        await self.loop.pause(length_s)
         self.net.database_away = False
         self.tell("database", "back")
 
@@ -189,7 +189,7 @@ class World:
 
     async def _strike(self, node: SimulatedNode, kind: str, key: object, within_s: float) -> None:
         draw = self.net.mishaps.draw
-        await asyncio.sleep(draw(f"{node.name}/{key}/moment") * within_s)
+        await self.loop.pause(draw(f"{node.name}/{key}/moment") * within_s)
         length_s = 0.1 + 12 * draw(f"{node.name}/{key}/length") ** 2
         if not node.is_up or node.host.is_frozen:
             return
@@ -200,13 +200,13 @@ class World:
                 await asyncio.wait([node.drain()], timeout=30)
             if node.engine is engine:
                 node.crash()
-            await asyncio.sleep(length_s)
+            await self.loop.pause(length_s)
             if node.engine is None:
                 lacks_some = kind == "redefine" and self.healed_s is None
                 node.boot(self._some_definitions(f"{node.name}/{key}") if lacks_some else self.plan.registry)
         elif kind == "freeze":
             node.freeze()
-            await asyncio.sleep(length_s)
+            await self.loop.pause(length_s)
             node.thaw()
         elif kind == "clock_jump":
             node.clock_offset_s += length_s
@@ -214,7 +214,7 @@ class World:
             name = {"cut_participants": "participants", "cut_participant_answers": "participant_answers"}.get(kind)
             cuts, name = node.cuts, name or kind.removeprefix("cut_")
             setattr(cuts, name, True)
-            await asyncio.sleep(length_s)
+            await self.loop.pause(length_s)
             setattr(cuts, name, False)
 
     def _some_definitions(self, key: str) -> Registry:
@@ -245,13 +245,13 @@ class World:
             asked = (request.saga for request in self.net.database.waiting.values())
             if not self.callers.waiting and not any(moving) and all(s.ended_us is not None for s in asked):
                 break
-            await asyncio.sleep(0.5)
+            await self.loop.pause(0.5)
         else:
             if self.callers.waiting:
                 self.defects.append(f"{self.callers.waiting} callers were never answered")
         if self.plan.scale:
             # What is still on its way arrives, and must change nothing.
-            await asyncio.sleep(max(0.0, self.net.last_arrival_s - self.loop.time()) + 1.0)
+            await self.loop.pause(max(0.0, self.net.last_arrival_s - self.loop.time()) + 1.0)
 
     def strike_sender(self, node_name: str, kind: str) -> None:
         """A node is struck in the moment in which it sends something."""
@@ -262,16 +262,16 @@ class World:
     def _bury(self) -> None:
         """Lets every coroutine end, after everything was written down."""
         self.net.closed = True
-        self.loop.resurrect()
-        for _ in range(20):
-            self.loop.run_until_complete(asyncio.sleep(0.001))  # what a task's end calls may make another
-            self.loop.keep_tasks()
+        for turn in range(20):
+            self.loop.keep_tasks()  # what a task's end calls may have made another
             left = [task for task in self.loop.kept if not task.done()]
-            if not left:
-                break
             for task in left:
                 task.cancel()
-            self.loop.run_until_complete(asyncio.wait(left, timeout=1.0))
+            if turn == 0:
+                self.loop.resurrect()
+            elif not left:
+                break
+            self.loop.run_until_complete(asyncio.sleep(0.001))
         assert all(task.done() for task in self.loop.kept), "every coroutine has ended"
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
