@@ -10,6 +10,7 @@ import grpc
 import uvicorn
 
 from contracts.following import Follower
+from contracts.http_server import BoundedHttp
 from contracts.tls import ServerTls
 from orchestrator.console.addresses import ConsoleAddressError
 from orchestrator.console.app import create_app
@@ -82,6 +83,7 @@ class ConsoleServer:
         config = uvicorn.Config(
             create_app(channel, self._settings, templates=self._templates),
             ssl_context_factory=None if https is None else lambda _config, _default: https.context,
+            http=BoundedHttp,
             log_config=None,
             access_log=False,
             lifespan="off",

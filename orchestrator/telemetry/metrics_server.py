@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.types import Receive, Scope, Send
 
+from contracts.http_server import BoundedHttp
+
 MAX_CONNECTIONS: Final = 20
 IDLE_S: Final = 60
 STOP_S: Final = 1
@@ -66,6 +68,7 @@ class MetricsServer:
         config = uvicorn.Config(
             self._answer,
             interface="asgi3",
+            http=BoundedHttp,
             log_config=None,
             access_log=False,
             lifespan="off",
