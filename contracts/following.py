@@ -49,6 +49,11 @@ class Followed:
         """In the order of ``files()``."""
         return self._contents
 
+    @property
+    def expires_at(self) -> datetime | None:
+        """When what is in use lapses, if that is known."""
+        return self._expires_at
+
     def look(self) -> bool:
         """Reads the files again; true if they hold something else, which is good. Never raises.
 

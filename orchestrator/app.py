@@ -97,7 +97,14 @@ class Node:
             interceptors=[each.interceptor for each in told],
         )
         if self._metrics is not None:
-            self._metrics.attach(self._engine, self._store, self._operators.policy, self._store.pool_use)
+            self._metrics.attach(
+                self._engine,
+                self._store,
+                self._operators.policy,
+                self._store.pool_use,
+                certificate_lapses_at=lambda: self._server.certificate_lapses_at,
+                spans=lambda: None if self._traces is None else self._traces.counts,
+            )
         self._unreachable = sorted(_called_services(self._registry) - set(settings.participants))
         self._console = settings.console(self._tls_follower)
         self._listen_address = settings.listen_address

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Final
 
 import grpc
@@ -133,6 +134,11 @@ class RpcServer:
     def services(self) -> tuple[str, ...]:
         """Full names of the served services, beside health and reflection."""
         return self._services
+
+    @property
+    def certificate_lapses_at(self) -> datetime | None:
+        """When the certificate in use lapses; None without TLS."""
+        return None if self._tls_files is None else self._tls_files.expires_at
 
     async def start(self) -> int:
         """Binds and serves; returns the port (0 for a Unix socket). Raises ``RuntimeError`` if it cannot bind."""

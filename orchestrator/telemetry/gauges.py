@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from contracts.traces.export import SpanCounts
 from orchestrator.engine.breakers import BreakerState
 from orchestrator.engine.figures import Figures
 from orchestrator.engine.lanes import ParticipantStatus
@@ -43,11 +45,16 @@ class Gauges(Collector):
         figures: Callable[[], Figures],
         pool: Callable[[], PoolUse],
         attention: Callable[[], tuple[Attention, ...] | None],
+        *,
+        certificate_lapses_at: Callable[[], datetime | None],
+        spans: Callable[[], SpanCounts | None],
     ) -> None:
-        """``attention`` gives what was last read, None if it is not known."""
+        """``attention`` gives what was last read, None if it is not known, as the others do."""
         self._figures: Final = figures
         self._pool: Final = pool
         self._attention: Final = attention
+        self._certificate_lapses_at: Final = certificate_lapses_at
+        self._spans: Final = spans
 
     def describe(self) -> list[Metric]:
         """Nothing: the node may not have begun when this is registered."""
@@ -67,6 +74,13 @@ class Gauges(Collector):
         yield _gauge("saga_pool_in_use", "Of these, in use.", pool.in_use)
         yield _gauge("saga_pool_limit", "How many there may be.", pool.limit)
         yield from _of_participants(figures.participants)
+        lapses_at = self._certificate_lapses_at()
+        if lapses_at is not None:
+            what = "When the node's certificate lapses, Unix time."
+            yield _gauge("saga_certificate_lapses_timestamp_seconds", what, lapses_at.timestamp())
+        spans = self._spans()
+        if spans is not None:
+            yield _of_spans(spans)
         attention = self._attention()
         if attention is not None:
             yield _of_attention(attention)
@@ -89,6 +103,13 @@ def _of_participants(participants: tuple[ParticipantStatus, ...]) -> Iterator[Me
         for participant in participants:
             family.add_metric((participant.service,), float(value(participant)))
         yield family
+
+
+def _of_spans(spans: SpanCounts) -> Metric:
+    family = CounterMetricFamily("saga_spans", "Spans of traces, by what became of them.", labels=("end",))
+    for end, number in (("sent", spans.sent), ("lost", spans.lost), ("dropped", spans.dropped)):
+        family.add_metric((end,), float(number))
+    return family
 
 
 def _of_attention(attention: tuple[Attention, ...]) -> Metric:

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +13,7 @@ import structlog
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from contracts.traces.export import SpanCounts
 from orchestrator.engine.engine import Engine
 from orchestrator.operations.ports import OperatorStore
 from orchestrator.operations.values import AttentionKind, AttentionPolicy, Selection, Tally
@@ -77,6 +79,9 @@ class NodeMetrics:
         store: OperatorStore,
         policy: AttentionPolicy,
         pool_use: Callable[[], tuple[int, int, int]],
+        *,
+        certificate_lapses_at: Callable[[], datetime | None],
+        spans: Callable[[], SpanCounts | None],
     ) -> None:
         """Has the gauges read this engine and store."""
 
@@ -84,7 +89,13 @@ class NodeMetrics:
             return self._wanted(await store.tally(Selection(live=True), policy))
 
         self._attention = AttentionCount(count, time.monotonic, interval_s=self._settings.attention_interval_s)
-        gauges = Gauges(engine.figures, lambda: PoolUse(*pool_use()), self._attention.known)
+        gauges = Gauges(
+            engine.figures,
+            lambda: PoolUse(*pool_use()),
+            self._attention.known,
+            certificate_lapses_at=certificate_lapses_at,
+            spans=spans,
+        )
         self._registry.register(gauges)
 
     async def start(self) -> None:

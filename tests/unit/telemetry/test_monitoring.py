@@ -2,12 +2,14 @@
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 from ruamel.yaml import YAML
 
+from contracts.traces.export import SpanCounts
 from orchestrator.engine.breakers import BreakerState
 from orchestrator.engine.figures import Figures
 from orchestrator.engine.lanes import ParticipantStatus
@@ -30,7 +32,15 @@ def served() -> dict[str, set[str]]:
     participant = ParticipantStatus("s", BreakerState.OPEN, False, 1, 2, 3, 4, 0.5, 1, None)  # noqa: FBT003  (any will do)
     figures = Figures(1, 2, 3, True, 0.0, 1.0, True, (participant,))  # noqa: FBT003  (any will do)
     attention = (Attention("STUCK", "d v1", "s", "R", 1),)
-    registry.register(Gauges(lambda: figures, lambda: PoolUse(1, 1, 8), lambda: attention))
+    registry.register(
+        Gauges(
+            lambda: figures,
+            lambda: PoolUse(1, 1, 8),
+            lambda: attention,
+            certificate_lapses_at=lambda: datetime.now(UTC),
+            spans=lambda: SpanCounts(1, 2, 3),
+        )
+    )
     labels: dict[str, set[str]] = {}
     for part in recorded:
         for made in vars(part).values():
