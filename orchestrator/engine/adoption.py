@@ -44,7 +44,6 @@ class Adoption:
         spawn: Callable[[Coroutine[None, None, None]], None],
         fenced: Callable[[UUID], None],
         orphaned: Callable[[], None],
-        trace_ratio: float,
         observer: Observer,
     ) -> None:
         self._store = store
@@ -55,7 +54,6 @@ class Adoption:
         self._spawn = spawn
         self._fenced = fenced
         self._orphaned = orphaned
-        self._trace_ratio = trace_ratio
         self._observer = observer
         self._unreadable: dict[UUID, int] = {}
 
@@ -71,7 +69,7 @@ class Adoption:
             self._give_up(stored, "ENGINE_DEFECT", message, node_id)
             return
         try:
-            run = resume_run(definition, stored, self._dispatcher, self._policy, trace_ratio=self._trace_ratio)
+            run = resume_run(definition, stored, self._dispatcher, self._policy)
         except JournalError as error:
             # A newer program wrote it: leave the saga to a node that can read it.
             log.warning("journal_unreadable", **tags_of(stored), error=str(error))

@@ -127,7 +127,6 @@ class Engine:
             gates=StartGates(self._check_serving, self._admit, self._admission.started),
             monotonic_s=sources.monotonic_s,
             timeout_s=settings.start_timeout_s,
-            trace_ratio=settings.trace_ratio,
         )
         self._pulse = Pulse(
             sources.monotonic_s,
@@ -144,7 +143,6 @@ class Engine:
             spawn=self._services.spawn,
             fenced=self._fenced,
             orphaned=self._orphaned,
-            trace_ratio=settings.trace_ratio,
             observer=observer,
         )
         self._follower = Follower(store, registry, self._watches, self._dispatcher.runs.get)

@@ -23,14 +23,12 @@ def replay(definition: Definition, stored: StoredSaga) -> SagaState:
     return state
 
 
-def resume_run(
-    definition: Definition, stored: StoredSaga, host: RunHost, policy: CorePolicy, *, trace_ratio: float = 0.0
-) -> SagaRun:
+def resume_run(definition: Definition, stored: StoredSaga, host: RunHost, policy: CorePolicy) -> SagaRun:
     """A run at the end of the saga's journal. Raises ``JournalError`` and ``PayloadError``."""
     state = replay(definition, stored)
     assert state.seq == stored.last_seq, f"saga {stored.saga_id}: the journal ends before the row's last_seq"
     saga_input = definition.parse_input(stored.input)
-    trace = trace_of(stored) or root(stored.saga_id, trace_ratio)
+    trace = trace_of(stored) or root(stored.saga_id)
     size = len(stored.input) + sum(len(entry.attributes) + ENTRY_BYTES for entry in stored.journal)
     return SagaRun(
         host,

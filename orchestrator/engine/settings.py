@@ -32,7 +32,5 @@ class EngineSettings:
     """How long attempts under way may go on after a shutdown began."""
     probation_s: float = 1.0
     """How long a saga that may be killing its nodes is watched before the next such one is claimed."""
-    trace_ratio: float = 0.0
-    """Share of the sagas whose traces are recorded, of those whose callers do not say."""
     lanes: LanePolicy = field(default_factory=LanePolicy)
     core: CorePolicy = field(default_factory=CorePolicy)

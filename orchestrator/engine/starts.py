@@ -48,7 +48,6 @@ class Starter:
         gates: StartGates,
         monotonic_s: Callable[[], float],
         timeout_s: float,
-        trace_ratio: float,
     ) -> None:
         self._store = store
         self._dispatcher = dispatcher
@@ -57,7 +56,6 @@ class Starter:
         self._gates = gates
         self._monotonic_s = monotonic_s
         self._timeout_s = timeout_s
-        self._trace_ratio = trace_ratio
         self.incarnation = 0
         self.definition_ids: dict[tuple[str, int], int] = {}
         self._services: dict[tuple[str, int], frozenset[str]] = {}
@@ -113,7 +111,7 @@ class Starter:
             saga_input,
             epoch=epoch,
             policy=self._policy,
-            trace=trace or root(saga_id, self._trace_ratio),
+            trace=trace or root(saga_id),
             size=len(origin.input),
             origin=origin,
         )

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-RANDOM_BITS: Final = 56
-"""Of a trace id, from the right: what W3C Trace Context (level 2) asks to be random, and a UUIDv7 draws at random."""
 _TRACE_BYTES: Final = 16
 _SPAN_BYTES: Final = 8
 
@@ -34,10 +32,9 @@ def unpack(packed: bytes) -> TraceContext | None:
     return TraceContext(trace.hex(), parent.hex(), bool(packed[-1] & 1))
 
 
-def root(saga_id: UUID, ratio: float) -> TraceContext:
-    """The trace of a saga whose caller sent none: it has the saga's own id. Every node decides alike on a sample."""
-    is_sampled = saga_id.int & ((1 << RANDOM_BITS) - 1) < ratio * (1 << RANDOM_BITS)
-    return TraceContext(saga_id.hex, "", is_sampled)
+def root(saga_id: UUID) -> TraceContext:
+    """The trace of a saga whose call was in none: it has the saga's own id, and is not recorded."""
+    return TraceContext(saga_id.hex, "", sampled=False)
 
 
 def saga_span(saga_id: UUID) -> str:
