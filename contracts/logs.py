@@ -2,6 +2,7 @@
 
 import logging
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final, TextIO, cast
 
@@ -11,6 +12,10 @@ from contracts.log_stream import LossyStream
 from contracts.tracebacks import QuietFormatter, describe_exception
 
 LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+MAX_LINES_PER_S: Final = 10
+"""Of one logger of a library: some write a line whenever a stranger sends them something that is no request."""
 
 
 def configure_logs(
@@ -56,17 +61,29 @@ def _adding(fields: dict[str, str]) -> structlog.types.Processor:
 
 
 class _OfLibraries(logging.Handler):
-    """What libraries log, as lines like our own; exceptions without their texts."""
+    """What libraries log, as lines like our own; exceptions without their texts. Of each logger a few lines a second,
+    the next one with the number of those left out.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.setFormatter(QuietFormatter("%(message)s"))
         self._log = structlog.get_logger("libraries")
+        self._said: dict[str, tuple[int, int, int]] = {}
+        """By logger the second, the lines said in it, and those left out since the last one that was said."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Never raises: a library logs in the middle of its work."""
         try:
+            second = int(time.monotonic())
+            since, said, unsaid = self._said.get(record.name, (second, 0, 0))
+            said = said if since == second else 0
+            if said >= MAX_LINES_PER_S:
+                self._said[record.name] = since, said, unsaid + 1
+                return
+            self._said[record.name] = second, said + 1, 0
+            left_out = {"left_out": unsaid} if unsaid else {}
             say = self._log.error if record.levelno >= logging.ERROR else self._log.warning
-            say("library_said", logger=record.name, message=self.format(record))
+            say("library_said", logger=record.name, message=self.format(record), **left_out)
         except Exception:
             self.handleError(record)
