@@ -66,7 +66,7 @@ class Node:
             log.warning("failpoints_armed")
             store, participants = failing_store(store, failpoints), FailingParticipants(participants, failpoints)
         metrics = settings.metrics_settings()
-        self._metrics = NodeMetrics(metrics, settings.node_name) if metrics.wanted else None
+        self._metrics = NodeMetrics(metrics, settings.node_name, self._tls_follower) if metrics.wanted else None
         self._traces = NodeTraces.of(settings, settings.node_name, settings.targets(), self._tls_follower)
         told = [each for each in (self._traces, self._metrics) if each is not None]
         self._engine = Engine(

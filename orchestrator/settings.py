@@ -27,7 +27,6 @@ from orchestrator.rpc.settings import RpcSettings
 from orchestrator.rpc.target_settings import Addresses
 from orchestrator.rpc.targets import ChannelSettings, Target
 from orchestrator.storage.settings import StorageSettings
-from orchestrator.telemetry.metrics_server import ScrapeTls
 from orchestrator.telemetry.node_metrics import MetricsSettings
 from orchestrator.telemetry.settings import MetricsFields
 
@@ -280,8 +279,7 @@ class Settings(TlsSettings, TraceSettings, MetricsFields, ConsoleFields):
 
     def metrics_settings(self) -> MetricsSettings:
         """For the metrics. Other machines scrape over the node's own TLS."""
-        tls = self.server_tls()
-        return self.metrics(None if tls is None else ScrapeTls(tls.cert_file, tls.key_file, tls.client_ca_file))
+        return self.metrics(self.server_tls())
 
     def storage(self, database_url: str) -> StorageSettings:
         """For the store."""

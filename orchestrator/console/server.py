@@ -11,10 +11,10 @@ import uvicorn
 
 from contracts.following import Follower
 from contracts.http_server import BoundedHttp
+from contracts.https import Https
 from contracts.tls import ServerTls
 from orchestrator.console.addresses import ConsoleAddressError
 from orchestrator.console.app import create_app
-from orchestrator.console.https import Https
 from orchestrator.console.node_channel import NodeChannel
 from orchestrator.console.page import load_templates
 from orchestrator.console.settings import ConsoleSettings

@@ -4,8 +4,6 @@ import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import uvicorn
@@ -13,7 +11,10 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.types import Receive, Scope, Send
 
+from contracts.following import Follower
 from contracts.http_server import BoundedHttp
+from contracts.https import Https
+from contracts.tls import ServerTls
 
 MAX_CONNECTIONS: Final = 20
 IDLE_S: Final = 60
@@ -22,15 +23,6 @@ STOP_S: Final = 1
 
 class MetricsAddressError(Exception):
     """The address cannot be listened on; the message says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScrapeTls:
-    """PEM files. With ``client_ca_file`` whoever scrapes must present a certificate of it."""
-
-    cert_file: Path
-    key_file: Path
-    client_ca_file: Path | None = None
 
 
 class _Server(uvicorn.Server):
@@ -45,13 +37,22 @@ class _Server(uvicorn.Server):
 class MetricsServer:
     """Serves ``GET /metrics`` from :meth:`start` to :meth:`stop`, which may be called twice and without a start."""
 
-    def __init__(self, address: str, registry: CollectorRegistry, tls: ScrapeTls | None = None) -> None:
-        """``address`` is ``host:port``; port 0 takes a free one."""
+    def __init__(
+        self,
+        address: str,
+        registry: CollectorRegistry,
+        tls: ServerTls | None = None,
+        follower: Follower | None = None,
+    ) -> None:
+        """``address`` is ``host:port``; port 0 takes a free one. ``follower`` tells when files of ``tls`` were renewed.
+
+        Raises ``TlsFileError``.
+        """
         host, _, port = address.rpartition(":")
         self._host: Final = host.strip("[]")
         self._port: Final = int(port)
         self._registry: Final = registry
-        self._tls: Final = tls
+        self._https: Final = None if tls is None else Https(tls, follower)
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
@@ -64,7 +65,7 @@ class MetricsServer:
             why = str(error.strerror).partition(" (")[0]
             raise MetricsAddressError(f"cannot listen on {self._host}:{self._port}: {why}") from error
         listening.setblocking(False)  # noqa: FBT003  (positional only)
-        tls = self._tls
+        https = self._https
         config = uvicorn.Config(
             self._answer,
             interface="asgi3",
@@ -78,15 +79,12 @@ class MetricsServer:
             limit_concurrency=MAX_CONNECTIONS,
             timeout_keep_alive=IDLE_S,
             timeout_graceful_shutdown=STOP_S,
-            ssl_certfile=None if tls is None else tls.cert_file,
-            ssl_keyfile=None if tls is None else str(tls.key_file),
-            ssl_ca_certs=None if tls is None or tls.client_ca_file is None else str(tls.client_ca_file),
-            ssl_cert_reqs=0 if tls is None or tls.client_ca_file is None else 2,
+            ssl_context_factory=None if https is None else lambda _config, _default: https.context,
         )
         self._server = _Server(config)
         self._serving = asyncio.create_task(self._server.serve([listening]))
         name = f"[{self._host}]" if ":" in self._host else self._host
-        scheme = "http" if tls is None else "https"
+        scheme = "http" if https is None else "https"
         return f"{scheme}://{name}:{listening.getsockname()[1]}/metrics"
 
     async def stop(self) -> None:

@@ -13,6 +13,8 @@ import structlog
 from opentelemetry.sdk.resources import Resource
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from contracts.following import Follower
+from contracts.tls import ServerTls
 from contracts.traces.export import SpanCounts
 from orchestrator.engine.engine import Engine
 from orchestrator.operations.ports import OperatorStore
@@ -22,7 +24,7 @@ from orchestrator.telemetry.gauges import Attention, Gauges, PoolUse
 from orchestrator.telemetry.labels import Reasons
 from orchestrator.telemetry.metrics import Metrics
 from orchestrator.telemetry.metrics_push import MetricsPush
-from orchestrator.telemetry.metrics_server import MetricsServer, ScrapeTls
+from orchestrator.telemetry.metrics_server import MetricsServer
 from orchestrator.telemetry.rpc_metrics import RpcMetrics
 
 log = structlog.get_logger(__name__)
@@ -37,7 +39,7 @@ class MetricsSettings:
 
     listen_address: str = ""
     """Where Prometheus scrapes."""
-    scrape_tls: ScrapeTls | None = None
+    scrape_tls: ServerTls | None = None
     otlp_endpoint: str = ""
     """Of an OpenTelemetry collector, such as ``http://127.0.0.1:4317``; https trusts this file, or the system."""
     otlp_ca_file: str = ""
@@ -55,7 +57,8 @@ class MetricsSettings:
 class NodeMetrics:
     """Made before the engine, which it observes; :meth:`attach` afterwards. ``start`` and ``stop`` in that order."""
 
-    def __init__(self, settings: MetricsSettings, node_name: str) -> None:
+    def __init__(self, settings: MetricsSettings, node_name: str, follower: Follower | None = None) -> None:
+        """``follower`` tells when files of TLS were renewed. Raises ``TlsFileError``."""
         self._settings: Final = settings
         self._node_name: Final = node_name
         self._registry: Final = CollectorRegistry()
@@ -65,7 +68,7 @@ class NodeMetrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self._registry)
         self._server: Final = (
-            MetricsServer(settings.listen_address, self._registry, settings.scrape_tls)
+            MetricsServer(settings.listen_address, self._registry, settings.scrape_tls, follower)
             if settings.listen_address
             else None
         )

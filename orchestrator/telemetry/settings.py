@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings
 
 from contracts.addresses import check_listen_address
 from contracts.serving import is_loopback
-from orchestrator.telemetry.metrics_server import ScrapeTls
+from contracts.tls import ServerTls
 from orchestrator.telemetry.node_metrics import MetricsSettings
 
 DAY_S = 86_400
@@ -31,7 +31,7 @@ class MetricsFields(BaseSettings):
             raise ValueError("Prometheus reaches no Unix socket: write host:port")
         return check_listen_address(address) if address else ""
 
-    def metrics(self, tls: ScrapeTls | None) -> MetricsSettings:
+    def metrics(self, tls: ServerTls | None) -> MetricsSettings:
         """Where metrics go. ``tls`` is the node's own, used where other machines scrape."""
         is_local = is_loopback(self.metrics_address)
         return MetricsSettings(

@@ -17,8 +17,9 @@ from saga.v1 import saga_service_pb2 as pb
 from saga.v1.saga_service_pb2_grpc import SagaServiceStub
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.tls import ServerTls
 from orchestrator.app import Node
-from orchestrator.telemetry.metrics_server import MetricsAddressError, MetricsServer, ScrapeTls
+from orchestrator.telemetry.metrics_server import MetricsAddressError, MetricsServer
 from participants.kit.call import StepContext
 from participants.kit.verdicts import Busy, Rejected
 from tests.fixtures.certificates import LOOPBACK, Authority
@@ -141,7 +142,7 @@ async def test_over_tls_whoever_scrapes_proves_who_it_is(tmp_path: Path) -> None
     authority = Authority()
     (tmp_path / "ca.pem").write_bytes(authority.certificate)
     cert, key = authority.issue(*LOOPBACK).write(tmp_path, "node")
-    server = MetricsServer("127.0.0.1:0", CollectorRegistry(), ScrapeTls(cert, key, tmp_path / "ca.pem"))
+    server = MetricsServer("127.0.0.1:0", CollectorRegistry(), ServerTls(cert, key, tmp_path / "ca.pem"))
     url = await server.start()
     try:
         context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
