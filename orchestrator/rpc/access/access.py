@@ -31,6 +31,8 @@ class Access:
         """
         self._settings: Final = settings
         self._seen = _signature(settings.policy_file)
+        self._refused = ""
+        """Why the newest policy does not count, as far as it does not."""
         self._keys: dict[Issuer, IssuerKeys] = {}
         self.interceptor: Final = AccessInterceptor(self._callers(read_policy(settings.policy_file)), starts)
         self._watching: asyncio.Task[None] | None = None
@@ -52,13 +54,18 @@ class Access:
     def look(self) -> None:
         """Once: takes a changed policy over, has keys read that are due, ends streams whose callers may not go on."""
         signature = _signature(self._settings.policy_file)
-        if signature != self._seen:
+        # One that was refused is tried again: what it lacked may lie beside it, and it may drop somebody.
+        if signature != self._seen or self._refused:
             self._seen = signature
             try:
                 self.interceptor.callers = self._callers(read_policy(self._settings.policy_file))
+                self._refused = ""
                 _log.info("policy_read", file=str(self._settings.policy_file))
             except PolicyError as error:
-                _log.error("policy_refused", why=str(error), what="the policy that was read before stays in force")
+                if str(error) != self._refused:
+                    self._refused = str(error)
+                    what = "the policy that was read before stays in force"
+                    _log.error("policy_refused", why=self._refused, what=what)
         for keys in self._keys.values():
             keys.read_if_due()
         now = time.time()

@@ -66,6 +66,29 @@ async def test_a_changed_policy_holds_and_a_bad_one_does_not(
     assert await code(guarded, token) is grpc.StatusCode.OK
 
 
+async def test_a_policy_counts_as_soon_as_what_it_lacked_is_there(
+    guarded: Guarded, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Or whom it drops would stay in, for want of a second change to the file."""
+    token = guarded.issuer.token("reader")
+    names_a_file = POLICY.replace('jwks = "jwks.json"', 'jwks = "https://localhost:1/keys"\nca_file = "late.pem"', 1)
+    guarded.rewrite(names_a_file.replace('subject = "reader"', 'subject = "nobody"'))
+    logged = ""
+
+    def refused() -> bool:
+        nonlocal logged
+        logged += "".join(capfd.readouterr())
+        return "policy_refused" in logged
+
+    await until(refused, "the policy is refused")
+    before = callers(guarded)
+    (guarded.folder / "late.pem").write_bytes(Authority().certificate)
+    await until(lambda: callers(guarded) is not before, "the policy is read again")
+    assert await code(guarded, token) is not grpc.StatusCode.OK
+    refused()
+    assert logged.count("policy_refused") == 1, "the same is said once"
+
+
 def test_no_server_without_a_policy_that_can_be_read(tmp_path: Path) -> None:
     async def serve() -> None:
         RpcServer(RpcSettings(), FakeEngine(), FakeQueries(), REGISTRY, access=access_settings(tmp_path))
