@@ -11,6 +11,7 @@ from saga.v1 import operator_service_pb2 as pb
 from saga.v1 import saga_pb2
 
 from orchestrator.core.inputs import OperatorAction
+from orchestrator.engine.ports import RequestReused
 from orchestrator.operations.acting import Asked
 from orchestrator.operations.values import (
     AuditAction,
@@ -267,11 +268,21 @@ class OperatorActing(OperatorReading):
         )
         with engine_errors(ACTING):
             bulk = await self._bulk(bulk_id)
-            before = await self._operators.store.find_audit(record.caller, record.request_id)
-            if before is None and not await self._operators.store.cancel_bulk(bulk_id, record):
+            repeated = await self._is_repeated(record)
+            if not repeated and not await self._operators.store.cancel_bulk(bulk_id, record):
                 raise bulk_ended(bulk_id)
             bulk = await self._bulk(bulk_id)
         return pb.CancelBulkResponse(bulk=bulk_message(bulk))
+
+    async def _is_repeated(self, record: AuditRecord) -> bool:
+        """Whether this was asked before, under the same request id. Raises ``RequestReused`` if something else was."""
+        before = await self._operators.store.find_audit(record.caller, record.request_id)
+        if before is None:
+            return False
+        was = before.record
+        if (was.action, was.bulk_id, was.target) != (record.action, record.bulk_id, record.target):
+            raise RequestReused("the request id was used for something else; use a new one")
+        return True
 
     async def _bulk(self, bulk_id: UUID) -> StoredBulk:
         bulk = await self._operators.store.get_bulk(bulk_id)

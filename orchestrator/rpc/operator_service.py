@@ -47,7 +47,7 @@ class OperatorService(OperatorActing):
     async def HoldParticipant(self, request: pb.HoldParticipantRequest, context: Context) -> pb.HoldParticipantResponse:  # noqa: N802
         record = self._record(AuditAction.HOLD_PARTICIPANT, request, request.service, context)
         with engine_errors(ACTING):
-            if await self._operators.store.find_audit(record.caller, record.request_id) is None:
+            if not await self._is_repeated(record):
                 await self._operators.store.hold(request.service, record)
             self._operators.orders.wake()
             return pb.HoldParticipantResponse(participant=await self._participant(request.service, context))
@@ -57,7 +57,7 @@ class OperatorService(OperatorActing):
     ) -> pb.ReleaseParticipantResponse:
         record = self._record(AuditAction.RELEASE_PARTICIPANT, request, request.service, context)
         with engine_errors(ACTING):
-            if await self._operators.store.find_audit(record.caller, record.request_id) is None:
+            if not await self._is_repeated(record):
                 await self._operators.store.release_hold(request.service, record)
             self._operators.orders.wake()
             return pb.ReleaseParticipantResponse(participant=await self._participant(request.service, context))
@@ -80,8 +80,8 @@ class OperatorService(OperatorActing):
         visibility = visibility_of(context)
         with engine_errors(ACTING):
             found = {node.node_id: node for node in await self._nodes(visibility)}
-            repeated = await self._operators.store.find_audit(record.caller, record.request_id)
-            if repeated is None and not await self._operators.store.drain_node(UUID(request.node_id), record):
+            repeated = await self._is_repeated(record)
+            if not repeated and not await self._operators.store.drain_node(UUID(request.node_id), record):
                 raise not_found(Reason.NODE_NOT_FOUND, f"no node {request.node_id} has a lease", "see ListNodes")
             self._operators.orders.wake()
             now = {node.node_id: node for node in await self._nodes(visibility)}

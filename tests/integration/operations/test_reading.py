@@ -193,6 +193,26 @@ async def test_a_held_participant_blocks_its_steps_until_it_is_released(door: Do
     assert [entry.target for entry in log] == [service, service]
 
 
+async def test_a_request_id_that_was_used_for_something_else_is_refused_not_passed_over(door: Door) -> None:
+    inventory, payment = "inventory.v1.InventoryService", "payment.v1.PaymentService"
+    used = {"request_id": "used", "reason": "maintenance"}
+    hold = pb.HoldParticipantRequest(service=payment, **used)
+    for _ in range(2):
+        assert (await door.stub.HoldParticipant(hold, timeout=CALL_S)).participant.held, "a repeat is the same"
+    (own,) = (await door.stub.ListNodes(pb.ListNodesRequest(), timeout=CALL_S)).nodes
+    others = (
+        (door.stub.HoldParticipant, pb.HoldParticipantRequest(service=inventory, **used)),
+        (door.stub.ReleaseParticipant, pb.ReleaseParticipantRequest(service=payment, **used)),
+        (door.stub.DrainNode, pb.DrainNodeRequest(node_id=own.node_id, **used)),
+    )
+    for method, request in others:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await method(request, timeout=CALL_S)
+        assert told(caught.value).reason == "REQUEST_ID_REUSED", request
+    log = (await door.stub.ListAudit(pb.ListAuditRequest(), timeout=CALL_S)).entries
+    assert [entry.target for entry in log] == [payment]
+
+
 async def test_a_drained_node_hands_its_sagas_over(door: Door) -> None:
     other = await door.rig.node()
     door.rig.world.answers["take/action"] = MISCONFIGURED
