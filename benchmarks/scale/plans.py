@@ -9,12 +9,14 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from benchmarks.scale.fill import Pattern
-from orchestrator.engine.ports import MAX_REQUESTS_PER_SAGA
+from orchestrator.engine.ports import MAX_REQUESTS_PER_SAGA, Visibility
 from orchestrator.storage import claims, journal, leases, queries, registry, requests
 
 LARGE: Final = frozenset({"saga", "saga_event"})
 """Tables of which no statement may read all."""
 CLAIM_LIMIT: Final = 200
+TWO: Final = ("acme", "bolt")
+"""Tenants that see no saga here: theirs are looked for beside a million of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Plan:
 
 def statements(of: Pattern, definition_ids: list[int], node: UUID) -> dict[str, tuple[str, Sequence[Any]]]:
     """Each statement with arguments as they come."""
-    saga = of.saga_id
+    saga, everybody, two = of.saga_id, Visibility(), Visibility(TWO)
     return {
         "look for something to do": (claims.LOOK, (node, definition_ids)),
         "claim": (claims.CLAIM, (node, definition_ids, [node], CLAIM_LIMIT, False, b"", b"")),
@@ -52,11 +54,13 @@ def statements(of: Pattern, definition_ids: list[int], node: UUID) -> dict[str, 
         "rows of sagas": (queries.ROWS, ([saga],)),
         "journals": (queries.JOURNALS, ([saga], [of.entries])),
         "entries of a journal": (queries.ENTRIES, (saga, 0, 100)),
-        "list sagas": (queries.LIST, (None, None, None, None, None, None, None, 100)),
-        "list live sagas": (queries.LIST_LIVE, (None, None, [1, 2, 4, 6], None, None, None, None, 100)),
+        "list sagas": (queries.list_statement(everybody), (*[None] * 7, 100, None, None)),
+        "list sagas of two tenants": (queries.list_statement(two), (*[None] * 7, 100, list(TWO), None)),
+        "list live sagas": (queries.LIST_LIVE, (None, None, [1, 2, 4, 6], *[None] * 4, 100, None, None)),
+        "whose sagas these are": (queries.VISIBLE, ([saga], list(TWO), None)),
         "positions": (journal.POSITIONS, ([saga],)),
         "find a request id": (journal.FIND_REQUEST, ("local", "ENDED-4711")),
-        "find a concurrency key": (journal.FIND_LIVE_KEY, ("place-order", "WAITING-4711")),
+        "find a concurrency key": (journal.FIND_LIVE_KEY, ("", "place-order", "WAITING-4711")),
     }
 
 

@@ -67,6 +67,11 @@ ENTRIES: Final = """
 """
 
 
+def list_statement(visibility: Visibility) -> str:
+    """The one that lists sagas, whatever their state, of which somebody sees so much."""
+    return LIST.format(newest=newest(LISTED, "s.saga_id", LISTED_IF, "$8", walks(visibility, "$9")))
+
+
 class Queries(Connected):
     """Implements ``QueryStore``."""
 
@@ -86,9 +91,7 @@ class Queries(Connected):
         """See ``QueryStore.list_sagas``. ``created_from_us`` is included, ``created_to_us`` is not."""
         async with self._connections.pooled("listing sagas") as connection:
             rows = await connection.fetch(
-                LIST_LIVE
-                if where.states and TERMINAL.isdisjoint(where.states)
-                else LIST.format(newest=newest(LISTED, "s.saga_id", LISTED_IF, "$8", walks(where.visibility, "$9"))),
+                LIST_LIVE if where.states and TERMINAL.isdisjoint(where.states) else list_statement(where.visibility),
                 where.definition,
                 where.version,
                 [int(state) for state in where.states] or None,
