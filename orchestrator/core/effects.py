@@ -7,8 +7,10 @@ later one of the same saga: a result is durable before anything that depends on 
 from dataclasses import dataclass
 
 from orchestrator.core.events import Phase
+from orchestrator.core.quick import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Invoke:
     """Call a step's participant: its action, its compensation, or its settling."""

@@ -6,6 +6,8 @@ Times are integer microseconds since the Unix epoch, by the database's clock. A 
 from dataclasses import dataclass
 from enum import IntEnum
 
+from orchestrator.core.quick import quick
+
 
 class Phase(IntEnum):
     """Which of a step's calls is meant. Numbers as in ``saga.v1``."""
@@ -24,6 +26,7 @@ class CompensationCause(IntEnum):
     OPERATOR = 4
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Failure:
     """Why something did not go through. ``code`` is a gRPC status code, or 0 where no RPC was involved."""
@@ -56,6 +59,7 @@ class StepIntended:
     step: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AttemptFailed:
     """An attempt ended and another one follows. ``counted`` attempts spend the attempt budget."""
@@ -80,6 +84,7 @@ class StepBlocked:
     next_attempt_us: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StepSucceeded:
     """An action took effect. ``attempt`` is 0 if the step was settled."""
@@ -90,6 +95,7 @@ class StepSucceeded:
     duration_ms: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StepRejected:
     """An action provably took no effect. ``attempt`` is 0 if the step was settled."""
@@ -100,6 +106,7 @@ class StepRejected:
     duration_ms: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StepUnknown:
     """An action may have taken effect, and is not tried again."""
@@ -110,6 +117,7 @@ class StepUnknown:
     duration_ms: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class CompensationStarted:
     """The saga turned around."""
@@ -119,6 +127,7 @@ class CompensationStarted:
     failure: Failure
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StepCompensated:
     """A step was undone."""
@@ -156,6 +165,7 @@ class DeadlinePassed:
     """The deadline passed where the saga could no longer turn around."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RequestConsumed:
     """A request from outside was granted, or refused with a reason. ``caller`` and ``reason`` are an operator's."""
@@ -205,6 +215,7 @@ class ResolutionBegun:
     """An operator resolves a stuck saga by hand: what may have run is settled first."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StepSettled:
     """A participant settled a step on the way to a resolution or a skip: ``done``, ``undone``, or never to run."""

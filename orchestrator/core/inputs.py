@@ -5,6 +5,7 @@ from enum import IntEnum
 
 from orchestrator.core.events import Failure, Phase
 from orchestrator.core.outcome import Outcome
+from orchestrator.core.quick import quick
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Resumed:
     """The saga was claimed and its journal folded."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class AttemptEnded:
     """An RPC of a step's action or compensation answered, or its deadline passed."""
@@ -45,6 +47,7 @@ class AttemptCancelled:
     phase: Phase
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StepSettled:
     """A participant settled a step: ``done`` with its response, or never done; ``undone`` is neither."""
@@ -107,6 +110,7 @@ class OperatorAction(IntEnum):
     RESUME = 7
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class OperatorRequested:
     """An operator asks for an action, having seen the saga at ``expected_seq``.

@@ -20,6 +20,7 @@ from orchestrator.core.move import Move
 from orchestrator.core.operate import PHASE_OF, operate
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.plan import plan
+from orchestrator.core.quick import quick
 from orchestrator.core.state import SagaState, SagaStatus, StepStatus
 from orchestrator.core.steps import ON_OUTCOME, block_step, fail_step
 
@@ -28,6 +29,7 @@ class ImpossibleInputError(Exception):
     """An input that cannot happen in this status: the caller has a defect."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Transition:
     """The new state, what must be made durable, and what may be done only after that."""

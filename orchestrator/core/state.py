@@ -5,6 +5,7 @@ from enum import IntEnum
 from typing import Final
 
 from orchestrator.core.events import Failure, Phase
+from orchestrator.core.quick import quick
 
 
 class SagaStatus(IntEnum):
@@ -81,6 +82,7 @@ class ByHand:
 UNTOUCHED: Final = ByHand()
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SagaState:
     """One saga. ``seq`` is the position of the last event that is folded in."""

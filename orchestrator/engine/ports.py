@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final, Protocol
 from uuid import UUID
 
+from orchestrator.core.quick import quick
 from orchestrator.core.state import SagaStatus
 
 MAX_REQUESTS_PER_SAGA: Final = 100
@@ -42,6 +43,7 @@ class TooManyRequests(Exception):  # noqa: N818  (named for the state of the sag
     """The saga has been sent as many requests as it may. Nothing was stored."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class JournalEntry:
     """One event as stored. ``kind`` is ``saga.v1.EventType``; ``attributes`` the serialized attribute message."""
@@ -59,6 +61,7 @@ class StoredEntry(JournalEntry):
     epoch: int
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class RowState:
     """The columns of a saga's row that its journal explains. Written with every checkpoint."""
@@ -78,6 +81,7 @@ class RowState:
     paused_us: int | None = None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class NewSaga:
     """A saga to insert, already claimed by the writing node. ``entries`` start at seq 1."""
@@ -96,6 +100,7 @@ class NewSaga:
     """Whose saga it is; empty where tenants have no names."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """Events to append to a saga that the writing node owns, and the row they lead to.
@@ -129,6 +134,7 @@ class Batch:
     """Wake the other nodes: a checkpoint releases a saga that is due at once."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Position:
     """Who owns a saga, and how far its journal goes."""
@@ -139,6 +145,7 @@ class Position:
     status: SagaStatus
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StoredSaga:
     """A saga's row, with its journal where it was asked for."""
@@ -167,6 +174,7 @@ class StoredSaga:
     """Whose saga it is."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class SagaRequest:
     """Something asked of a saga from outside, for its owner to consume. What has a default is what operators ask."""
@@ -371,6 +379,7 @@ class Store(JournalStore, LeaseStore, RequestStore, QueryStore, Wakeups, Protoco
     """All of it, as one adapter."""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Call:
     """One RPC to a participant. ``deadline_s`` is how long it may take."""
@@ -382,6 +391,7 @@ class Call:
     metadata: tuple[tuple[str, str], ...]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Answer:
     """How an RPC ended. ``reason`` and ``domain`` come from the ErrorInfo, if there was one."""
