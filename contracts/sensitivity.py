@@ -3,6 +3,7 @@ of texts."""
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from google.protobuf import any_pb2
@@ -19,6 +20,7 @@ MAX_SCRUBBED_VALUES: Final = 1000
 """A message that marks more values than this has any text about it replaced as a whole."""
 
 
+@lru_cache(maxsize=4096)
 def sensitivity(field: FieldDescriptor) -> options_pb2.Sensitivity.ValueType:
     """What the contract says of a field; the older ``sensitive`` is as good as secret."""
     options = field.GetOptions().Extensions
