@@ -35,6 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     given = parser.parse_args(arguments)
     kind = Kind(given.sagas, given.definitions, given.mode)
     say(f"seed {given.seed}, {given.rounds} rounds of {given.sagas} sagas, {given.jobs} at once, mode {given.mode}")
+    kind.load()
     began_s = time.monotonic()
     done: list[Judged] = []
     with multiprocessing.get_context(START).Pool(given.jobs, prepare) as pool:

@@ -134,10 +134,10 @@ class Callers:
             if not over.done():
                 over.set_result(None)
 
-        def end(_handler: "asyncio.Task[Any]") -> None:
+        def end(ended: "asyncio.Task[Any]") -> None:
             give_up()
-            if not handler.cancelled():
-                handler.exception()  # what it raises after its caller left is nobody's
+            if not ended.cancelled():
+                ended.exception()  # what it raises after its caller left is nobody's
 
         patience = loop.call_later(PATIENCE_S, give_up)
         handler.add_done_callback(end)

@@ -14,7 +14,7 @@ from saga.v1 import saga_pb2
 from tests.simulation.by_hand import TERMINAL, last_granted_s, requests, skipped_by
 from tests.simulation.history import Acknowledged, Delivery, History, SagaRow, Shape
 from tests.simulation.sends import sends
-from tests.simulation.witness import COMPENSATED, COMPLETED, RESOLVED, conservation, effects, end, followers_of
+from tests.simulation.witness import COMPENSATED, COMPLETED, RESOLVED, conservation, effects, end, followers_of, said_of
 
 STUCK: Final = saga_pb2.SAGA_STATE_STUCK
 LEADS_TO: Final[Mapping[int, int]] = {
@@ -43,12 +43,13 @@ def check(history: History) -> list[str]:
         known, shape = followers[saga.definition], history.shapes[saga.definition]
         texts = [*effects(known, shape, skipped_by(saga), deliveries[saga.saga_id])]
         found += [f"{text} ({saga.request_id}, lost)" for text in texts]
+    says = {saga_id: said_of(saga) for saga_id, saga in history.sagas.items()}
     for saga in history.sagas.values():
         shape = history.shapes[saga.definition]
         known = followers[saga.definition]
         texts = [
             *effects(known, shape, skipped_by(saga), deliveries[saga.saga_id]),
-            *end(shape, saga, deliveries[saga.saga_id]),
+            *end(shape, saga, says[saga.saga_id], deliveries[saga.saga_id]),
             *_journal(shape, known, saga),
             *_fences(history, saga),
             *_liveness(history, shape, saga),
@@ -60,7 +61,7 @@ def check(history: History) -> list[str]:
         *requests(history),
         *_acknowledgements(history),
         *_keys(history),
-        *conservation(history),
+        *conservation(history, says),
     ]
 
 

@@ -81,6 +81,7 @@ class Pause:
         return True
 
     def result(self) -> None:
+        self._wake.clear()  # it refers to this
         if self._is_cancelled:
             raise asyncio.CancelledError
 

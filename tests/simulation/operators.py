@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 from uuid import UUID
 
@@ -37,26 +38,36 @@ class Operators:
     strike: Callable[[SimulatedNode, str, str, float], None]
     told: list[Told] = field(default_factory=list)
 
-    async def watch(self, number: int, saga_id: UUID) -> None:
+    def watch(self, number: int, saga_id: UUID, visit: int = 0) -> None:
         """Looks at one saga, soon after it began and then every few seconds, while things go wrong."""
-        draw = self.net.mishaps.draw
-        for visit in range(VISITS):
+        mishaps, drawn = self.net.mishaps, self.net.mishaps.draw(f"visit/{number}/{visit}")
+        delay_s = drawn**3 * 3 if visit == 0 else 0.5 + 5 * drawn
+        if visit < VISITS and self.net.loop.now_s + delay_s < mishaps.until_s:
+            self.net.later(delay_s, partial(self._pass_by, number, saga_id, visit))
+
+    def _pass_by(self, number: int, saga_id: UUID, visit: int) -> None:
+        """Whether to act is decided by the state in a list; then the saga is looked at, and may have got on."""
+        listed = self.net.database.sagas.get(saga_id)
+        if listed is not None and listed.ended_us is not None:
+            return
+        kind = None
+        if listed is not None:
+            group = "repair" if listed.row.status is SagaStatus.STUCK else "intervene"
+            kind = self.net.mishaps.pick(group, f"{number}/{visit}")
+        if kind is None:
+            self.watch(number, saga_id, visit + 1)
+        else:
+            self.net.loop.create_task(self._open(number, saga_id, visit, kind), context=self.net.outside)
+
+    async def _open(self, number: int, saga_id: UUID, visit: int, kind: str) -> None:
+        place = number + visit
+        view = await self._look(place, saga_id)
+        if view is not None and view.definition is not None and view.state is not None:
+            if view.state.is_terminal:
+                return
             key = f"{number}/{visit}"
-            await self.net.loop.pause(draw(f"visit/{key}") ** 3 * 3 if visit == 0 else 0.5 + 5 * draw(f"visit/{key}"))
-            if self.net.loop.time() >= self.net.mishaps.until_s:
-                return
-            listed = self.net.database.sagas.get(saga_id)
-            if listed is None:
-                continue
-            if listed.ended_us is not None:
-                return
-            # Whether to act is decided by the state in a list; then the saga is looked at, and may have got on.
-            kind = self.net.mishaps.pick("repair" if listed.row.status is SagaStatus.STUCK else "intervene", key)
-            view = None if kind is None else await self._look(number + visit, saga_id)
-            if kind is not None and view is not None and view.definition is not None and view.state is not None:
-                if view.state.is_terminal:
-                    return
-                await self._visit(number + visit, key, kind, view, definition=view.definition, state=view.state)
+            await self._visit(place, key, kind, view, definition=view.definition, state=view.state)
+        self.watch(number, saga_id, visit + 1)
 
     async def _visit(
         self, place: int, key: str, kind: str, view: SagaView, *, definition: Definition, state: SagaState

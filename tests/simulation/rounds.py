@@ -23,9 +23,18 @@ class Kind:
     definitions: str = "all"
     mode: str = "both"
 
+    @property
+    def _sets(self) -> list[str]:
+        return list(SETS) if self.definitions == "all" else [self.definitions]
+
+    def load(self) -> None:
+        """Loads the definitions, so that no process that is forked from here has to. Raises ``DefinitionErrors``."""
+        for name in self._sets:
+            find_registry(name)
+
     def plan(self, seed: int) -> Plan:
         """What a seed stands for. In both modes, every fourth is judged as it stands, in the middle of everything."""
-        names = list(SETS) if self.definitions == "all" else [self.definitions]
+        names = self._sets
         heals = seed % 4 != 3 if self.mode == "both" else self.mode == "liveness"
         return Plan(seed, find_registry(names[seed % len(names)]), sagas=self.sagas, heals=heals)
 

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 from saga.v1 import event_pb2 as pb
 
-from tests.simulation.history import Entry, History, SagaRow
+from tests.simulation.history import Entry, History, SagaRow, Shape
 
 ENDS_A_PAUSE: Final = {pb.EVENT_TYPE_SAGA_UNPAUSED, pb.EVENT_TYPE_SAGA_STUCK}
 
@@ -44,7 +44,7 @@ def sends(history: History) -> Iterator[str]:
             yield f"I4: {sent.node} undid {sent.step} of {sent.saga_id} while its own action was under way"
         if sent.phase == "compensation" and not any(at_s <= sent.at_s for at_s, _, _ in turns):
             yield f"I4: {sent.node} undid {sent.step} of {sent.saga_id} before turning around was durable"
-        if sent.phase != "action":
+        if sent.phase != "action" or not (turns or undoing):
             continue
         if undoing.get((sent.saga_id, sent.epoch), sent.at_s) < sent.at_s or any(
             at_s < sent.at_s <= until_s and epoch < sent.epoch for at_s, until_s, epoch in turns
@@ -102,17 +102,23 @@ def _write_ahead(history: History, ever: Ever) -> Iterator[str]:
             continue
         key = saga.saga_id, step
         durable[key] = min(durable.get(key, entry.landed_s), entry.landed_s)
+    needs = {(name, step): _needs(shape, step) for name, shape in history.shapes.items() for step in shape.after}
+    lost = history.lost
     for sent in history.sent:
-        saga_row = history.sagas.get(sent.saga_id) or history.lost.get(sent.saga_id)
         if sent.phase != "action":
             continue
+        saga_row = history.sagas.get(sent.saga_id) or lost.get(sent.saga_id)
         if saga_row is None:
             yield f"I7: {sent.node} called {sent.step} of {sent.saga_id}, which was never stored"
             continue
-        shape = history.shapes[saga_row.definition]
-        needs = list(shape.after[sent.step])
-        if shape.kinds[sent.step] == "PIVOT" or sent.step in shape.without_barrier:
-            needs.append(f"intent of {sent.step}")
-        for need in needs:
+        for need in needs[saga_row.definition, sent.step]:
             if durable.get((sent.saga_id, need), sent.at_s + 1) > sent.at_s:
                 yield f"I4: {sent.node} called {sent.step} of {sent.saga_id} before {need} was durable"
+
+
+def _needs(shape: Shape, step: str) -> list[str]:
+    """What must be durable before the step is called."""
+    needs = list(shape.after[step])
+    if shape.kinds[step] == "PIVOT" or step in shape.without_barrier:
+        needs.append(f"intent of {step}")
+    return needs

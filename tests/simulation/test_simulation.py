@@ -25,7 +25,7 @@ from tests.simulation.report import actions, explain, summary
 from tests.simulation.world import Plan, Run, World, run
 
 REGISTRIES = {name: find_registry(name) for name in SETS}
-SEEDS = (*range(9), 13, 14, 17)
+SEEDS = (*range(9), 13, 14, 17, 31)
 REGRESSIONS: tuple[tuple[int, str, bool], ...] = ((1021, "shapes", False), (700, "shapes", True))
 """Seeds that once found something, with the definitions that they found it with, and whether operators acted."""
 

@@ -15,6 +15,7 @@ COMPENSATED: Final = saga_pb2.SAGA_STATE_COMPENSATED
 RESOLVED: Final = saga_pb2.SAGA_STATE_RESOLVED
 REFUSALS: Final = {"STALE_EPOCH", "SUPERSEDED", "KEY_REUSED"}
 UNDO_ACCEPTED: Final = {"undone", "buried", "replayed"}
+COUNTS: Final = {"done": 1, "undone": -1}
 NEVER: Final = b"\0ends no input"
 
 
@@ -96,19 +97,24 @@ def effects(
             yield from witness.see(call)
 
 
-def end(shape: Shape, saga: SagaRow, deliveries: list[Delivery]) -> Iterator[str]:
+Says = Mapping[str, tuple[int | None, bool]]
+"""By step: how often the journal's last word on it says that it is in effect, and whether that is by hand."""
+
+
+def end(shape: Shape, saga: SagaRow, says: Says, deliveries: list[Delivery]) -> Iterator[str]:
     """I1 and I3: an end tells the truth about every step."""
     if saga.state not in {COMPLETED, COMPENSATED, RESOLVED}:
         return
-    says = said_of(saga)
+    results: defaultdict[str, list[str]] = defaultdict(list)
+    for call in deliveries:
+        results[call.step].append(call.result)
     for step, kind in shape.kinds.items():
         by_hand = says.get(step, (None, False))[1]
         if saga.state == COMPLETED and not by_hand and saga.input.endswith(shape.raises.get(f"{step}/ACTION", NEVER)):
             yield f"I1: COMPLETED, and {step} has a builder that raises"
         if kind == "READ_ONLY":
             continue
-        results = [call.result for call in deliveries if call.step == step and call.result not in REFUSALS]
-        in_effect = results.count("done") - results.count("undone")
+        in_effect = results[step].count("done") - results[step].count("undone")
         if by_hand or saga.state == RESOLVED:
             # Without a barrier nobody can say more than the operator.
             if step not in shape.without_barrier and in_effect != says.get(step, (0, False))[0]:
@@ -119,8 +125,8 @@ def end(shape: Shape, saga: SagaRow, deliveries: list[Delivery]) -> Iterator[str
             yield f"I3: COMPENSATED, and {step} is in effect"
 
 
-def said_of(saga: SagaRow) -> dict[str, tuple[int | None, bool]]:
-    """By step: how often the journal's last word on it says that it is in effect, and whether that is by hand."""
+def said_of(saga: SagaRow) -> Says:
+    """What the saga's journal says of its steps."""
     says: dict[str, tuple[int | None, bool]] = {}
     backward = False
     for entry in saga.journal:
@@ -143,11 +149,12 @@ def said_of(saga: SagaRow) -> dict[str, tuple[int | None, bool]]:
     return says
 
 
-def conservation(history: History) -> Iterator[str]:
+def conservation(history: History, says: Mapping[str, Says]) -> Iterator[str]:
     """I1: over all participants, what is in effect is what the sagas' ends say."""
     balance: defaultdict[str, int] = defaultdict(int)
     for call in history.deliveries:
-        balance[call.saga_id] += {"done": 1, "undone": -1}.get(call.result, 0)
+        if call.result in COUNTS:
+            balance[call.saga_id] += COUNTS[call.result]
     for state in (COMPLETED, COMPENSATED):
         sagas = [
             saga
@@ -155,12 +162,12 @@ def conservation(history: History) -> Iterator[str]:
             if saga.state == state and not skipped_by(saga) & history.shapes[saga.definition].without_barrier
         ]
         held = sum(balance[saga.saga_id] for saga in sagas)
-        due = sum(map(_due, (history.shapes[saga.definition] for saga in sagas), sagas)) if state == COMPLETED else 0
+        due = sum(_due(history.shapes[saga.definition], says[saga.saga_id]) for saga in sagas if state == COMPLETED)
         if held != due:
             yield f"I1: {held} effects stand behind {len(sagas)} sagas in state {state}, instead of {due}"
 
 
-def _due(shape: Shape, saga: SagaRow) -> int:
+def _due(shape: Shape, says: Says) -> int:
     """How many effects a completed saga has: one for each step that does something and was not skipped."""
-    left_out = {step for step, (times, by_hand) in said_of(saga).items() if by_hand and not times}
+    left_out = {step for step, (times, by_hand) in says.items() if by_hand and not times}
     return sum(kind != "READ_ONLY" and step not in left_out for step, kind in shape.kinds.items())

@@ -86,7 +86,9 @@ class World:
         self.callers = Callers(self.net, self.nodes, list(plan.registry))
         self.operators = Operators(self.net, self.callers, self._strike_soon)
         if plan.scale and plan.operated:
-            self.callers.started = self._watched
+            self.callers.started = self.operators.watch
+        self.written: History | None = None
+        """The history, from when it is complete until it is judged."""
         self.healed_s: float | None = None
         self.failover: tuple[float, float, dict[str, SagaRow]] | None = None
         """When, until when everything was kept, and what there was before."""
@@ -120,10 +122,18 @@ class World:
         with overheard(self.tell, self.defects, in_full=self.plan.tells):
             try:
                 self.loop.run_until_complete(self.live())
-                history = self.history()
+                self.written = self.history()
             finally:
                 self._bury()
-        return Run(self.plan, history, check(history), self.net.mishaps.fired, self.net.mishaps.counts, self.transcript)
+        return self._judged()
+
+    def _judged(self) -> Run:
+        """What came of it. The world keeps nothing of that: it is one knot, and costs least if little is left in it."""
+        history, self.written = self.written, None
+        assert history is not None, "a run that broke off is not judged"
+        fired, self.net.mishaps.fired = self.net.mishaps.fired, []
+        self.net.sent, self.net.participants.deliveries, self.callers.acknowledged = [], [], []
+        return Run(self.plan, history, check(history), fired, self.net.mishaps.counts, self.transcript)
 
     # ---- what happens ----
 
@@ -180,9 +190,6 @@ class World:
         await self.loop.pause(length_s)
         self.net.database_away = False
         self.tell("database", "back")
-
-    def _watched(self, number: int, saga_id: UUID) -> None:
-        self.outside(self.operators.watch(number, saga_id))
 
     def _strike_soon(self, node: SimulatedNode, kind: str, key: str, within_s: float) -> None:
         self.outside(self._strike(node, kind, key, within_s))
@@ -275,7 +282,6 @@ class World:
         assert all(task.done() for task in self.loop.kept), "every coroutine has ended"
         self.loop.run_until_complete(self.loop.shutdown_asyncgens())
         self.loop.close()
-        # What was written down is elsewhere by now. The rest is one knot, and costs least if little is left in it.
         self.net.writes.clear()
         self.net.database.clear()
 
