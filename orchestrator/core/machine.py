@@ -90,6 +90,9 @@ def _attempt_ended(move: Move, given: given_.AttemptEnded) -> None:
     attempts = step.compensation_attempts if given.phase is Phase.COMPENSATION else step.attempts
     if step.in_flight is not given.phase or given.attempt != attempts + 1:
         return  # late or twice: what it says was decided without it
+    if given.outcome is Outcome.SUCCESS and given.phase is not Phase.SETTLE and _is_awaited(move, given):
+        ON_OUTCOME[given.outcome](move, given)  # by what it records, nothing is in flight any more
+        return
     move.touch(given.step, in_flight=None, timer_us=None)
     if given.phase is Phase.SETTLE:
         if step.status is not StepStatus.UNKNOWN:

@@ -119,12 +119,13 @@ class Starter:
         deadline_us = self._dispatcher.now_us() + int(definition.spec.deadline_s * US)
         self._dispatcher.feed(run, Begun(epoch, deadline_us, trace.pack() if trace else b""))
         self._enter(run, origin)
+        patience = asyncio.get_running_loop().call_later(self._timeout_s, _give_up, run.started)
         try:
-            async with asyncio.timeout(self._timeout_s):
-                written = await run.started
+            written = await run.started
         except TimeoutError:
             raise StoreUnavailable("whether the saga was stored is not known yet") from None
         finally:
+            patience.cancel()
             self._waiting.pop(run.saga_id, None)
         if run.error is not None:
             raise PayloadError(
@@ -181,3 +182,8 @@ class Starter:
             if holder is not None:
                 return Started(holder, conflict="concurrency_key")
         return None
+
+
+def _give_up(started: "asyncio.Future[bool]") -> None:
+    if not started.done():
+        started.set_exception(TimeoutError())
