@@ -112,6 +112,11 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """See :attr:`now_s`."""
         return self.now_s
 
+    def later(self, delay_s: float, act: Callable[[], object], context: Context) -> None:
+        """:meth:`call_later` for what takes no arguments and is never cancelled."""
+        self._timers = order = self._timers + 1
+        heappush(self._queue, (self.now_s + delay_s, order, SimulatedHandle((context, act, ()))))
+
     def pause(self, delay_s: float) -> Pause:
         """To be awaited: goes on after so many virtual seconds."""
         return Pause(self, delay_s)
@@ -234,7 +239,8 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if not queue:
             raise Stalled("nothing is left to happen")
         when, _, handle = heappop(queue)
-        self.now_s = max(self.now_s, when)
+        assert when >= self.now_s, "time does not go back"
+        self.now_s = when
         if not (queue and queue[0][0] <= self.now_s) and not handle[0].get(HOST, self.world).is_stopped:
             return handle
         self._admit(handle)

@@ -151,6 +151,10 @@ class Mishaps:
         self.counts[f"{group}:{kind}"] += 1
         return kind
 
+    def may_pick(self, group: str, key: str) -> bool:
+        """Whether :meth:`pick` would strike there, if it is asked in time and is let."""
+        return draw(self.seed, f"{group}/{key}") < self._tables[group][-1][0]
+
     def draw(self, key: str) -> float:
         """How long, how much: in [0, 1), by the key."""
         return draw(self.seed, key)

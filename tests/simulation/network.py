@@ -55,12 +55,14 @@ class Net:
     """When the last request that is on its way will have arrived."""
     generation: int = 0
     """Counts failovers: what was sent to the database before one does not reach the next."""
+    keeps_writes: bool = True
+    """Whether the database may fail over, and a standby be made of what was written."""
     writes: list[tuple[int, Callable[[], object]]] = field(default_factory=list)
     """Every statement that may have changed something, and when."""
 
     def later(self, delay_s: float, act: Callable[[], None]) -> None:
         """``act`` happens outside of all nodes."""
-        self.loop.call_later(delay_s, act, context=self.outside)
+        self.loop.later(delay_s, act, self.outside)
 
     def arrives(self, delay_s: float, act: Callable[[], None]) -> None:
         """``act`` is a request that reaches its participant."""
@@ -164,7 +166,7 @@ class _Statement(Generic[ResultT]):
         if net.database_away or net.generation != self.generation:
             self.fail()
             return
-        if self.writes:
+        if self.writes and net.keeps_writes:
             net.writes.append((net.database.now_us(), self.act))
         outcome: ResultT | Exception
         try:

@@ -78,7 +78,8 @@ class SimulatedStore:
             "positions",
             lambda: {
                 saga.saga_id: Position(saga.owner, saga.epoch, saga.last_seq, saga.row.status)
-                for saga in (sagas[saga_id] for saga_id in saga_ids if saga_id in sagas)
+                for saga in map(sagas.get, saga_ids)
+                if saga is not None
             },
         )
 

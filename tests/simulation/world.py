@@ -79,6 +79,7 @@ class World:
             loop, rng, contextvars.copy_context(), mishaps, database, self._participants(mishaps), self.tell, plan.tells
         )
         self.net.strike = self.strike_sender
+        self.net.keeps_writes = mishaps.may_pick("failover", "database")
         self.nodes = [
             SimulatedNode(self.net, f"n{number}", plan.registry, drift=(mishaps.draw(f"drift/{number}") - 0.5) / 1000)
             for number in range(plan.nodes)
