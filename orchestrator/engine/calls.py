@@ -7,6 +7,7 @@ from typing import Final, Protocol
 
 import structlog
 
+from contracts.errors import Reason
 from orchestrator.core.effects import CancelAttempt, Invoke
 from orchestrator.core.events import Failure, Phase
 from orchestrator.core.graph import can_be_cut_short
@@ -184,8 +185,7 @@ class Calls:
             return
         run.attempts.pop(invoke.step, None)
         if isinstance(told, AttemptEnded):
-            silent = told.failure is not None and told.failure.code in SILENCE
-            place.failed = silent and told.outcome is not Outcome.BUSY
+            place.failed = told.outcome is not Outcome.BUSY and _is_silence(told.failure)
             if told.outcome is Outcome.STALE_EPOCH and not run.dropped and self._host.is_disputed(run):
                 return
         elif isinstance(told, StepSettled):
@@ -310,6 +310,11 @@ class _Place:
 
     def leave(self, _task: asyncio.Task[None]) -> None:
         self._calls.left(self._lane, self._generation, failed=self.failed)
+
+
+def _is_silence(failure: Failure | None) -> bool:
+    """Whether nobody was there. A handler that failed and says so in words has answered, whatever the status."""
+    return failure is not None and failure.code in SILENCE and failure.reason != Reason.INTERNAL
 
 
 def _service(run: SagaRun, invoke: Invoke) -> str:

@@ -72,6 +72,17 @@ async def test_a_queued_call_is_taken_back_when_its_saga_is_cancelled(rig: Rig) 
     assert "charge/action" not in rig.world.keys(second)
 
 
+async def test_a_handler_that_fails_in_words_is_not_away(rig: Rig) -> None:
+    """Else the first tries of a burst, all of which fail, would have the repetitions wait that find the work done."""
+    node = await rig.node(lanes=LanePolicy(breaker=BREAKER), **LONG)
+    rig.world.answers["ship/action"] = Answer(14, reason="INTERNAL", domain="saga.v1", message="after the work")
+    saga_ids = [await node.start() for _ in range(8)]
+    await until(lambda: status(node, SHIPPING).recent_calls >= 2 * BREAKER.min_calls)
+    rig.world.answers.clear()
+    await all_end(node, saga_ids)
+    assert status(node, SHIPPING).opens == 0
+
+
 async def test_a_breaker_blocks_what_needs_the_participant_and_nothing_else(rig: Rig) -> None:
     node = await rig.node(lanes=LanePolicy(breaker=BREAKER), **LONG)
     rig.world.answers["ship/action"] = UNAVAILABLE
