@@ -135,6 +135,22 @@ class Load:
             self.told.wrong.append(f"I7: request {order.request_id} was answered with sagas {before} and {saga_id}")
         return saga_id
 
+    async def place_at(self, node: Actor, definition: tuple[str, int], timeout_s: float) -> str:
+        """Repeats a start on one node until it is acknowledged: the one before may have cut it off a moment ago.
+
+        Raises ``AioRpcError`` for what repeating does not mend, and ``TimeoutError``.
+        """
+        order = self.order()
+        async with asyncio.timeout(timeout_s):
+            while True:
+                try:
+                    return await self.start(node, order, definition, timeout_s)
+                except grpc.aio.AioRpcError as error:
+                    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                        raise
+                self.told.doubts += 1
+                await asyncio.sleep(0.1)
+
     async def place(self, order: PlaceOrderRequest, definition: tuple[str, int] = ("brisk-order", 1)) -> str:
         """Repeats a start, on any node, until it is acknowledged."""
         while True:

@@ -50,7 +50,7 @@ class Stage:
         await self.world.heal()
         first, second = self.world.live[-2:]
         for node in (first, second):
-            await self.ended([await self.load.start(node, self.load.order(), ("brisk-order", 2), 20)], 20)
+            await self.ended([await self.load.place_at(node, ("brisk-order", 2), 20)], 20)
             (row,) = await self.world.sql("orchestrator", "SELECT node_id FROM node WHERE name = $1", node.name)
             node.node_id = str(row["node_id"])
         return first, second
