@@ -173,6 +173,8 @@ class Takeover:
             if adopting is not None and not adopting.done():
                 adopting.cancel()
                 await asyncio.gather(adopting, return_exceptions=True)
+            elif adopting is not None and not adopting.cancelled():
+                adopting.exception()  # if both failed, one is told of, and the other is no surprise
 
     async def _claim_some(self, node_id: UUID, nodes: list[UUID], limit: int, *, suspects: bool = False) -> list[UUID]:
         claimed = await self._store.claim(
