@@ -31,13 +31,13 @@ def _ever(history: History) -> Iterator[tuple[SagaRow, Entry, float]]:
 def sends(history: History) -> Iterator[str]:
     """I4: what a node may begin."""
     turned: defaultdict[str, list[tuple[float, float, int]]] = defaultdict(list)
-    undoing: dict[tuple[str, int], float] = {}
+    undoing: defaultdict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
     ever = list(_ever(history))
     for saga, entry, until_s in ever:
         if entry.kind == pb.EVENT_TYPE_COMPENSATION_STARTED:
             turned[saga.saga_id].append((entry.landed_s, until_s, entry.epoch))
         elif entry.kind == pb.EVENT_TYPE_STEP_COMPENSATED:
-            undoing.setdefault((saga.saga_id, entry.epoch), entry.landed_s)
+            undoing[saga.saga_id, entry.epoch].append((entry.landed_s, until_s))
     for sent in history.sent:
         turns = turned.get(sent.saga_id, ())
         if sent.phase == "compensation" and sent.overlaps:
@@ -46,7 +46,7 @@ def sends(history: History) -> Iterator[str]:
             yield f"I4: {sent.node} undid {sent.step} of {sent.saga_id} before turning around was durable"
         if sent.phase != "action" or not (turns or undoing):
             continue
-        if undoing.get((sent.saga_id, sent.epoch), sent.at_s) < sent.at_s or any(
+        if any(at_s < sent.at_s <= until_s for at_s, until_s in undoing.get((sent.saga_id, sent.epoch), ())) or any(
             at_s < sent.at_s <= until_s and epoch < sent.epoch for at_s, until_s, epoch in turns
         ):
             yield f"I4: {sent.node} began {sent.step} of {sent.saga_id} after turning around was durable"

@@ -26,7 +26,12 @@ from tests.simulation.world import Plan, Run, World, run
 
 REGISTRIES = {name: find_registry(name) for name in SETS}
 SEEDS = (*range(9), 13, 14, 17, 31)
-REGRESSIONS: tuple[tuple[int, str, bool], ...] = ((1021, "shapes", False), (700, "shapes", True))
+REGRESSIONS: tuple[tuple[int, str, bool], ...] = (
+    (1021, "shapes", False),
+    (700, "shapes", True),
+    (5121, "shipped", True),
+    (5138, "odd", True),
+)
 """Seeds that once found something, with the definitions that they found it with, and whether operators acted."""
 
 
@@ -106,6 +111,7 @@ def test_what_was_found_once_is_not_found_again() -> None:
     for seed, definitions, operated in REGRESSIONS:
         held(run(Plan(seed, REGISTRIES[definitions], operated=operated)))
     held(run(Plan(23, REGISTRIES["shipped"], sagas=60, scale=2.0)))
+    held(run(Plan(9100, REGISTRIES["shapes"], heals=False)))
 
 
 def test_a_seed_stands_for_one_run() -> None:

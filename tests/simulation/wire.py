@@ -39,7 +39,9 @@ class Wire:
         key = key_of(call)
         saga_id, step, phase, epoch = key
         overlaps = phase == metadata.PHASE_COMPENSATION and self._acting[saga_id, step] > 0
-        net.sent.append(Sent(net.loop.now_s, self._node, saga_id, step, phase, epoch, overlaps))
+        # In whole microseconds, as the database has its times: or what lands right after it seems to be before it.
+        at_s = int(net.loop.now_s * 1_000_000) / 1_000_000
+        net.sent.append(Sent(at_s, self._node, saga_id, step, phase, epoch, overlaps))
         called = saga_id, step, phase
         net.calls[called] += 1
         label = net.label(saga_id)
