@@ -78,7 +78,8 @@ class Calls:
         if invoke.phase is Phase.ACTION and run.durable_status is SagaStatus.COMPENSATING:
             self._overtaken(run, invoke)
             return
-        halted = run.state.by_hand.paused_us or run.state.status is SagaStatus.STUCK
+        # One that was queued before a pause is not made either before the end of that is durable.
+        halted = run.is_paused or run.state.by_hand.paused_us or run.state.status is SagaStatus.STUCK
         if halted and can_be_cut_short(run.definition.spec.steps[invoke.step]):
             # Halted before the call was made: it is not made, and the core asks for it again once the saga goes on.
             cancelled = AttemptCancelled(invoke.step, invoke.phase)

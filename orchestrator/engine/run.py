@@ -83,6 +83,8 @@ class SagaRun:
         self.durable_seq = state.seq
         self.resumed_seq = state.seq
         self.durable_status = state.status
+        self.is_paused = bool(state.by_hand.paused_us)
+        """As far as that is durable."""
         self.attempts: dict[int, asyncio.Task[None]] = {}
         self.timers: dict[int, asyncio.TimerHandle] = {}
         self.deadline_timer: asyncio.TimerHandle | None = None
@@ -231,6 +233,7 @@ class SagaRun:
         self._in_batch = None
         self._origin = None
         self.durable_status = item.row.status
+        self.is_paused = item.row.paused_us is not None
         if item.entries:
             self.durable_seq = item.entries[-1].seq
         if self.started is not None and not self.started.done():

@@ -46,8 +46,8 @@ def sends(history: History) -> Iterator[str]:
             yield f"I4: {sent.node} undid {sent.step} of {sent.saga_id} before turning around was durable"
         if sent.phase != "action" or not (turns or undoing):
             continue
-        if any(at_s < sent.at_s <= until_s for at_s, until_s in undoing.get((sent.saga_id, sent.epoch), ())) or any(
-            at_s < sent.at_s <= until_s and epoch < sent.epoch for at_s, until_s, epoch in turns
+        if any(at_s < sent.at_s < until_s for at_s, until_s in undoing.get((sent.saga_id, sent.epoch), ())) or any(
+            at_s < sent.at_s < until_s and epoch < sent.epoch for at_s, until_s, epoch in turns
         ):
             yield f"I4: {sent.node} began {sent.step} of {sent.saga_id} after turning around was durable"
     yield from _held(history, ever)
@@ -80,7 +80,7 @@ def _held(history: History, ever: Ever) -> Iterator[str]:
         holds[saga.saga_id].append(_Hold(entry.landed_s, min([until_s, *over]), entry.epoch, is_pause, bare))
     for sent in history.sent if holds else ():
         for hold in holds.get(sent.saga_id, ()):
-            if not hold.from_s < sent.at_s <= hold.until_s or sent.epoch < hold.epoch:
+            if not hold.from_s < sent.at_s < hold.until_s or sent.epoch < hold.epoch:
                 continue
             if hold.is_pause and sent.step not in hold.without_barrier:
                 yield f"I4: {sent.node} called {sent.step}/{sent.phase} of {sent.saga_id}, which is paused"

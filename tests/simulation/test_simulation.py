@@ -31,6 +31,7 @@ REGRESSIONS: tuple[tuple[int, str, bool], ...] = (
     (700, "shapes", True),
     (5121, "shipped", True),
     (5138, "odd", True),
+    (40270, "shapes", True),
 )
 """Seeds that once found something, with the definitions that they found it with, and whether operators acted."""
 
@@ -112,6 +113,7 @@ def test_what_was_found_once_is_not_found_again() -> None:
         held(run(Plan(seed, REGISTRIES[definitions], operated=operated)))
     held(run(Plan(23, REGISTRIES["shipped"], sagas=60, scale=2.0)))
     held(run(Plan(9100, REGISTRIES["shapes"], heals=False)))
+    held(run(Plan(30534, REGISTRIES["shipped"], heals=False)))
 
 
 def test_a_seed_stands_for_one_run() -> None:
