@@ -4,7 +4,7 @@ from typing import Any
 
 from orchestrator.core.definition import SagaSpec, StepKind
 from orchestrator.core.evolve import end_step, evolve_saga, evolve_step
-from orchestrator.core.graph import DONE, can_be_cut_short, needs_intent
+from orchestrator.core.graph import DONE, can_be_cut_short, can_settle, needs_intent
 from orchestrator.core.state import SagaState, StepState, StepStatus
 
 
@@ -45,6 +45,10 @@ def turned(spec: SagaSpec, state: SagaState, index: int, at_us: int) -> StepStat
         return _undoing(step, at_us)
     elif step.status is StepStatus.PENDING and kind is StepKind.COMPENSATABLE and state.unsure:
         return step  # it may have run, and nobody can say
+    elif (
+        kind is StepKind.PIVOT and step.status is StepStatus.PENDING and state.unsure and can_settle(spec.steps[index])
+    ):
+        return end_step(step, status=StepStatus.UNKNOWN, budget_from_us=at_us, failure=None)  # it may have run
     if step.status in {StepStatus.PENDING, StepStatus.RUNNING}:
         return evolve_step(step, status=StepStatus.SKIPPED, timer_us=None, next_attempt_us=0, blocked=None)
     return step

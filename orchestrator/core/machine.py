@@ -21,8 +21,9 @@ from orchestrator.core.operate import PHASE_OF, operate
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.plan import plan
 from orchestrator.core.quick import quick
+from orchestrator.core.settling import settled_backward, step_settled
 from orchestrator.core.state import SagaState, SagaStatus, StepStatus
-from orchestrator.core.steps import ON_OUTCOME, block_step, fail_step
+from orchestrator.core.steps import ON_OUTCOME, block_step
 
 
 class ImpossibleInputError(Exception):
@@ -125,39 +126,6 @@ def _attempt_cancelled(move: Move, given: given_.AttemptCancelled) -> None:
         move.touch(given.step, in_flight=None, timer_us=None)
 
 
-def _step_settled(move: Move, given: given_.StepSettled) -> None:
-    step = move.state.steps[given.step]
-    if step.in_flight is not Phase.SETTLE:
-        return
-    move.touch(given.step, in_flight=None, timer_us=None)
-    if move.state.by_hand.is_resolving:
-        move.record(ev.StepSettled(given.step, given.done, given.undone, given.response, given.duration_ms))
-    elif given.done:
-        move.record(ev.StepSucceeded(given.step, 0, given.response, given.duration_ms))
-    elif any(index == given.step for index, _ in move.state.by_hand.skips):
-        move.record(ev.StepSkipped(given.step))
-    elif given.undone:
-        failure = Failure(0, "SUPERSEDED", "the participant says that the action was done and undone")
-        move.get_stuck(given.step, Phase.SETTLE, failure)
-    else:
-        failure = step.failure or Failure(0, "SETTLED", "the participant says that the action never ran")
-        move.record(ev.StepRejected(given.step, 0, failure, given.duration_ms))
-        fail_step(move, given.step, failure)
-
-
-def _settled_backward(move: Move, given: given_.StepSettled) -> None:
-    step = move.state.steps[given.step]
-    if step.in_flight is not Phase.SETTLE:
-        return
-    move.touch(given.step, in_flight=None, timer_us=None)
-    if step.status is not StepStatus.UNKNOWN:
-        return  # the saga turned around while the step was settled to be skipped: it is undone whatever it was
-    if given.done and not move.state.by_hand.is_resolving:
-        move.record(ev.StepSkipped(given.step))
-    else:
-        move.record(ev.StepSettled(given.step, given.done, given.undone, given.response, given.duration_ms))
-
-
 def _build_failed(move: Move, given: given_.BuildFailed) -> None:
     step = move.state.steps[given.step]
     if step.in_flight is given.phase:
@@ -251,7 +219,7 @@ _RUNNING: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.Resumed: _resume,
     given_.AttemptEnded: _attempt_ended,
     given_.AttemptCancelled: _attempt_cancelled,
-    given_.StepSettled: _step_settled,
+    given_.StepSettled: step_settled,
     given_.BuildFailed: _build_failed,
     given_.TimerFired: _timer_fired,
     given_.StepUnblocked: _step_unblocked,
@@ -263,7 +231,7 @@ _COMPENSATING: Final[dict[type, Callable[[Move, Any], None]]] = {
     given_.Resumed: _resume,
     given_.AttemptEnded: _late_action_ended,
     given_.AttemptCancelled: _attempt_cancelled,
-    given_.StepSettled: _settled_backward,
+    given_.StepSettled: settled_backward,
     given_.BuildFailed: _build_failed,
     given_.TimerFired: _timer_fired,
     given_.StepUnblocked: _step_unblocked,

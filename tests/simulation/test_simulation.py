@@ -32,6 +32,7 @@ REGRESSIONS: tuple[tuple[int, str, bool], ...] = (
     (5121, "shipped", True),
     (5138, "odd", True),
     (40270, "shapes", True),
+    (40462, "shapes", True),
 )
 """Seeds that once found something, with the definitions that they found it with, and whether operators acted."""
 

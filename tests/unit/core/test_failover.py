@@ -1,6 +1,6 @@
 """A saga claimed under a raised incarnation: its journal may lack its end, so every step may have run."""
 
-from orchestrator.core.inputs import CancelRequested
+from orchestrator.core.inputs import CancelRequested, OperatorAction, OperatorRequested, StepSettled
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.state import SagaStatus
 from tests.unit.core.build import Node, P, Play, R, saga
@@ -56,14 +56,37 @@ def test_the_pivot_counts_as_past() -> None:
     assert play.said() == ["StepRejected a", "SagaStuck a"]
 
 
-def test_a_superseded_compensatable_step_says_that_the_pivot_is_not_past() -> None:
+def superseded_before_its_pivot() -> Play:
     play = Play(saga(Node("a"), Node("p", P, "a")))
     play.claim(incarnation=1)
     play.ends("a", Outcome.SUPERSEDED)
+    # The saga had turned around; or an operator had the step skipped, and the saga went on past its pivot.
+    assert (play.said(), play.asked()) == (["CompensationStarted a"], ["p.settle"])
+    return play
+
+
+def test_a_superseded_compensatable_step_is_undone_once_the_pivot_is_known_not_to_be_past() -> None:
+    play = superseded_before_its_pivot()
+    play.give(StepSettled(1, done=False, undone=False, response=b""))
     assert play.asked() == ["a.compensation"]
     play.ends("a")
     assert play.state.status is SagaStatus.COMPENSATED
     assert [step.status.name for step in play.state.steps] == ["COMPENSATED", "SKIPPED"]
+
+
+def test_a_superseded_compensatable_step_leaves_an_operator_to_decide_if_the_pivot_is_past() -> None:
+    play = superseded_before_its_pivot()
+    play.give(StepSettled(1, done=True, undone=False, response=b"paid"))
+    assert (play.said(), play.asked()) == (["SagaStuck p"], [])
+    assert play.state.failure is not None
+    assert play.state.failure.reason == "PIVOT_DONE"
+    play.claim()
+    play.give(OperatorRequested(1, OperatorAction.SKIP_STEP, play.state.seq))
+    assert play.asked() == ["p.settle"]
+    play.give(StepSettled(1, done=True, undone=False, response=b"paid"))
+    assert play.asked() == ["a.compensation"], "the pivot's effect stays"
+    play.ends("a")
+    assert play.state.status is SagaStatus.RESOLVED, "nothing is called compensated that is not"
 
 
 def test_a_superseded_pivot_never_took_effect() -> None:
