@@ -11,7 +11,7 @@ from orchestrator.engine.breakers import BreakerPolicy, BreakerState
 from orchestrator.engine.lanes import LanePolicy, ParticipantStatus
 from orchestrator.engine.ports import Answer
 from tests.integration.engine.harness import Node, Rig, until
-from tests.integration.engine.played import UNAVAILABLE, Seen
+from tests.integration.engine.played import OK, UNAVAILABLE, Seen
 from tests.integration.engine.sagas import QUICK
 
 INVENTORY = "inventory.v1.InventoryService"
@@ -75,12 +75,15 @@ async def test_a_queued_call_is_taken_back_when_its_saga_is_cancelled(rig: Rig) 
 async def test_a_handler_that_fails_in_words_is_not_away(rig: Rig) -> None:
     """Else the first tries of a burst, all of which fail, would have the repetitions wait that find the work done."""
     node = await rig.node(lanes=LanePolicy(breaker=BREAKER), **LONG)
-    rig.world.answers["ship/action"] = Answer(14, reason="INTERNAL", domain="saga.v1", message="after the work")
-    saga_ids = [await node.start() for _ in range(8)]
-    await until(lambda: status(node, SHIPPING).recent_calls >= 2 * BREAKER.min_calls)
-    rig.world.answers.clear()
+    failed = Answer(14, reason="INTERNAL", domain="saga.v1", message="after the work")
+    rig.world.answers["ship/action"] = lambda seen: failed if seen.attempt == 1 else OK
+    gate(rig, "ship/action")
+    saga_ids = [await node.start() for _ in range(2 * BREAKER.min_calls)]
+    await until(lambda: rig.world.count("ship/action") == len(saga_ids))
+    rig.world.gates["ship/action"].set()  # all first tries fail at once
     await all_end(node, saga_ids)
     assert status(node, SHIPPING).opens == 0
+    assert rig.world.count("ship/action") == 2 * len(saga_ids)
 
 
 async def test_a_breaker_blocks_what_needs_the_participant_and_nothing_else(rig: Rig) -> None:
