@@ -1,65 +1,99 @@
-"""HTTP/1.1 of a node, which uvicorn speaks, with bounds on whoever connects and does not go on."""
+"""An HTTP server beside the gRPC one, in the same process and event loop: for people, and for Prometheus."""
 
 import asyncio
-from typing import Any, cast
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
 
-from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+import uvicorn
 
-READ_S: float = 10.0
-"""How long a client may take to send a request, body and all, and to begin to read an answer; at most twice that."""
-ROOM: int = 2
-"""Connections, as a multiple of those that are served: the others are told that it is too much. Further ones are closed
-as they come."""
+from contracts.bounded_http import BoundedHttp
+from contracts.https import Https
 
 
-class BoundedHttp(H11Protocol):
-    """uvicorn bounds how long a connection idles after an answer, and nothing before: neither the number of
-    connections, nor how long one is silent at first, or in the middle of a request.
-    """
+class HttpAddressError(Exception):
+    """The address cannot be listened on; the message says why. ``setting`` is what names the address."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        """As its base."""
-        super().__init__(*arguments, **named)
-        self._since_s = 0.0
-        self._rests = False
-        self._was_unread = False
-        self._timer: asyncio.TimerHandle | None = None
+    def __init__(self, setting: str, text: str) -> None:
+        super().__init__(text)
+        self.setting = setting
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as its base has it
-        """Begins to count, or closes it."""
-        super().connection_made(transport)
-        if self.limit_concurrency is not None and len(self.connections) > ROOM * self.limit_concurrency:
-            transport.abort()
-            return
-        self._since_s = self.loop.time()
-        self._timer = self.loop.call_later(READ_S, self._look)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Ends the counting."""
-        if self._timer is not None:
-            self._timer.cancel()
-        super().connection_lost(exc)
+@dataclass(frozen=True, slots=True)
+class HttpBounds:
+    """Of one server."""
 
-    def data_received(self, data: bytes) -> None:
-        """A request begins with its first byte."""
-        if self._rests:
-            self._rests, self._since_s = False, self.loop.time()
-        super().data_received(data)
+    max_connections: int
+    idle_s: int
+    """How long a connection may rest between requests."""
+    stop_s: int
+    """How long requests under way may go on at the end."""
 
-    def on_response_complete(self) -> None:
-        """Now the idle time of its base counts."""
-        self._rests = True
-        super().on_response_complete()
 
-    def _look(self) -> None:
-        is_unread = self.flow.write_paused
-        is_late = self._waits_for_client() and self.loop.time() - self._since_s >= READ_S
-        if is_late or (is_unread and self._was_unread):
-            self.transport.abort()
-            return
-        self._was_unread = is_unread
-        self._timer = self.loop.call_later(READ_S, self._look)
+class _Server(uvicorn.Server):
+    """Signals are the process's own business."""
 
-    def _waits_for_client(self) -> bool:
-        cycle = cast("RequestResponseCycle | None", self.cycle)  # None before the first, whatever its type says
-        return not self._rests and (cycle is None or cycle.response_complete or cycle.more_body)
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
+        yield
+
+
+class HttpServer:
+    """Serves from :meth:`start` to :meth:`stop`, which may be called twice and without a start."""
+
+    def __init__(self, address: str, setting: str, bounds: HttpBounds, https: Https | None) -> None:
+        """``address`` is ``host:port``; port 0 takes a free one. Without ``https`` it serves in the clear."""
+        self._setting: Final = setting
+        host, _, port = address.rpartition(":")
+        self._host: Final = host.strip("[]")
+        self._port: Final = int(port)
+        self._bounds: Final = bounds
+        self._https: Final = https
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    def listen(self) -> socket.socket:
+        """Takes the address, before anything is made to serve there. Raises :class:`HttpAddressError`."""
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        try:
+            listening = socket.create_server((self._host, self._port), family=family)
+        except OSError as error:
+            why = str(error.strerror).partition(" (")[0]
+            text = (
+                f"cannot listen on {self._host}:{self._port}: {why}; choose another address (port 0 takes a free one)"
+            )
+            raise HttpAddressError(self._setting, text) from error
+        listening.setblocking(False)  # noqa: FBT003  (positional only)
+        return listening
+
+    def start(self, app: Any, listening: socket.socket) -> str:
+        """Serves an ASGI application on what :meth:`listen` gave; returns the URL of its root."""
+        https, bounds = self._https, self._bounds
+        config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            http=BoundedHttp,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            ws="none",
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=bounds.max_connections,
+            timeout_keep_alive=bounds.idle_s,
+            timeout_graceful_shutdown=bounds.stop_s,
+            ssl_context_factory=None if https is None else lambda _config, _default: https.context,
+        )
+        self._server = _Server(config)
+        self._serving = asyncio.create_task(self._server.serve([listening]))
+        name = f"[{self._host}]" if ":" in self._host else self._host
+        return f"{'http' if https is None else 'https'}://{name}:{listening.getsockname()[1]}/"
+
+    async def stop(self) -> None:
+        """Lets requests under way end, for a while."""
+        if self._server is not None and self._serving is not None:
+            self._server.should_exit = True
+            await asyncio.wait([self._serving], timeout=2 * self._bounds.stop_s)

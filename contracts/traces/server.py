@@ -6,12 +6,13 @@ import random
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, TypeAlias
 
 import grpc
 from opentelemetry import context as otel_context
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 
+from contracts.call_ends import code_name
 from contracts.traces.current import CURRENT, ServerSpan
 from contracts.traces.export import Spans
 from contracts.traces.position import position_of
@@ -20,8 +21,6 @@ from contracts.traces.position import position_of
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
-CODE_NAMES: Final[dict[int, str]] = {code.value[0]: code.name for code in grpc.StatusCode}
-_CANCELLED: Final = grpc.StatusCode.CANCELLED.value[0]
 _SERVERS_FAULT: Final = frozenset(
     {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 )
@@ -105,7 +104,7 @@ def _serving(method: str, context: _Context) -> Iterator[None]:
         is_cut_short = False
         raise
     finally:
-        code = _code(context, is_cut_short=is_cut_short)
+        code = code_name(context, is_cut_short=is_cut_short)
         failed = code in _SERVERS_FAULT
         span.attributes.update({"rpc.system.name": "grpc", "rpc.method": method, "rpc.response.status_code": code})
         if failed:
@@ -127,9 +126,3 @@ def _otel(span: ServerSpan) -> SpanContext:
     return SpanContext(
         int(span.trace_id, 16), int(span.span_id, 16), is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)
     )
-
-
-def _code(context: _Context, *, is_cut_short: bool) -> str:
-    told = cast("Any", context).code()  # a number, None, or what the handler set
-    number = told.value[0] if isinstance(told, grpc.StatusCode) else int(told or 0)
-    return CODE_NAMES.get(_CANCELLED if is_cut_short and number == 0 else number, "UNKNOWN")

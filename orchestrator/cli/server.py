@@ -18,6 +18,7 @@ from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError
 
 from contracts.collecting import settle_memory
+from contracts.http_server import HttpAddressError
 from contracts.logs import configure_logs
 from contracts.serving import is_loopback
 from contracts.starting import EXIT_CODE, StartError, explain_bind, explain_database, read_settings
@@ -26,12 +27,10 @@ from migrations import runner
 from orchestrator.app import Node
 from orchestrator.cli.shared_port import held_port
 from orchestrator.cli.workers import SCHEMA_EXIT_CODE, Served, Worker, WrongStartError, supervise
-from orchestrator.console.addresses import ConsoleAddressError
 from orchestrator.definitions.errors import DefinitionErrors
 from orchestrator.engine.ports import DefinitionChanged, SchemaUnknown
 from orchestrator.rpc.access.errors import PolicyError
 from orchestrator.settings import PREFIX, Settings
-from orchestrator.telemetry.metrics_server import MetricsAddressError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="The saga orchestrator."
@@ -174,10 +173,8 @@ def _run(settings: Settings, database_url: str, *, is_worker: bool) -> None:
         raise StartError("\n".join(str(fault) for fault in errors.faults)) from errors
     except PolicyError as error:
         raise StartError(f"{PREFIX}POLICY_FILE: {error}") from error
-    except ConsoleAddressError as error:
-        raise StartError(f"{PREFIX}CONSOLE_ADDRESS: {error}") from error
-    except MetricsAddressError as error:
-        raise StartError(f"{PREFIX}METRICS_ADDRESS: {error}") from error
+    except HttpAddressError as error:
+        raise StartError(f"{PREFIX}{error.setting}: {error}") from error
     except RuntimeError as error:
         told = explain_bind(error, ADDRESS, settings.listen_address)
         if told is None:

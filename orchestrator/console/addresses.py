@@ -1,8 +1,4 @@
-"""Where the console and its node are. Apart, because nodes without a console import nothing else of it."""
-
-
-class ConsoleAddressError(Exception):
-    """The console cannot listen where it was told to."""
+"""Where the console's node is. Apart, because nodes without a console import nothing else of it."""
 
 
 def own_address(listen_address: str, port: int) -> str:

@@ -102,7 +102,7 @@ class NodeMetrics:
         self._registry.register(gauges)
 
     async def start(self) -> None:
-        """Serves and sends. Raises :class:`.metrics_server.MetricsAddressError`."""
+        """Serves and sends. Raises ``HttpAddressError``."""
         if self._server is not None:
             self.url = await self._server.start()
             log.info("metrics", url=self.url)

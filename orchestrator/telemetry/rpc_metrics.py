@@ -9,6 +9,8 @@ from typing import Any, Final, TypeAlias, cast
 import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from contracts.call_ends import code_name
+
 # Quoted: generic in the type stubs alone.
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -57,14 +59,14 @@ class RpcMetrics(grpc.aio.ServerInterceptor):
 
     def _wrap(self, method: str, handler: "_Handler") -> "_Handler":
         running = self._running.labels(method)
-        by_code: dict[int, Histogram] = {}
+        by_code: dict[str, Histogram] = {}
 
         def ended(context: _Context, began_s: float, *, failed: bool) -> None:
             running.dec()
-            code = _code(context, failed=failed)
+            code = code_name(context, is_cut_short=failed)
             child = by_code.get(code)
             if child is None:
-                child = by_code[code] = self._seconds.labels(method, _NAMES.get(code, "UNKNOWN"))
+                child = by_code[code] = self._seconds.labels(method, code)
             child.observe(time.monotonic() - began_s)
 
         serializers = handler.request_deserializer, handler.response_serializer
@@ -99,14 +101,3 @@ class RpcMetrics(grpc.aio.ServerInterceptor):
         if handler.response_streaming:
             return grpc.unary_stream_rpc_method_handler(counted, *serializers)
         return grpc.unary_unary_rpc_method_handler(counted, *serializers)
-
-
-_NAMES: Final[dict[int, str]] = {code.value[0]: code.name for code in grpc.StatusCode}
-_CANCELLED: Final = grpc.StatusCode.CANCELLED.value[0]
-
-
-def _code(context: _Context, *, failed: bool) -> int:
-    """The status, as a number. A handler that ended by an exception without one was cut short by its caller."""
-    told = cast("Any", context).code()
-    code = told.value[0] if isinstance(told, grpc.StatusCode) else int(told or 0)
-    return _CANCELLED if failed and code == 0 else code

@@ -10,8 +10,8 @@ from weakref import WeakKeyDictionary
 
 from opentelemetry.trace import SpanKind
 
+from contracts.call_ends import CODE_NAMES
 from contracts.traces.export import Spans
-from contracts.traces.server import CODE_NAMES
 from orchestrator.core.effects import Invoke
 from orchestrator.core.events import Event, Failure
 from orchestrator.core.inputs import AttemptEnded, BuildFailed, Input

@@ -17,9 +17,10 @@ from saga.v1 import saga_service_pb2 as pb
 from saga.v1.saga_service_pb2_grpc import SagaServiceStub
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from contracts.http_server import HttpAddressError
 from contracts.tls import ServerTls
 from orchestrator.app import Node
-from orchestrator.telemetry.metrics_server import MetricsAddressError, MetricsServer
+from orchestrator.telemetry.metrics_server import MetricsServer
 from participants.kit.call import StepContext
 from participants.kit.verdicts import Busy, Rejected
 from tests.fixtures.certificates import LOOPBACK, Authority
@@ -132,7 +133,7 @@ async def test_there_is_one_page() -> None:
         await page(url.replace("/metrics", "/"))
     caught.value.close()
     taken = MetricsServer(url.removeprefix("http://").removesuffix("/metrics"), CollectorRegistry())
-    with pytest.raises(MetricsAddressError, match="cannot listen"):
+    with pytest.raises(HttpAddressError, match="cannot listen"):
         await taken.start()
     await server.stop()
     await server.stop()

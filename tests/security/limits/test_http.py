@@ -8,7 +8,7 @@ import httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from contracts import http_server
+from contracts import bounded_http
 from orchestrator.console import server as console
 from orchestrator.console.settings import ConsoleSettings
 from orchestrator.telemetry import metrics_server as metrics
@@ -17,7 +17,7 @@ READ_S = 0.4
 WAIT_S = 10.0
 LOOPBACK = "127.0.0.1:0"
 PAGES = {"console": "/static/console.css", "metrics": "/metrics"}
-LIMITS = {"console": console.MAX_CONNECTIONS, "metrics": metrics.MAX_CONNECTIONS}
+LIMITS = {"console": console.BOUNDS.max_connections, "metrics": metrics.BOUNDS.max_connections}
 HEAD = b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nSec-Fetch-Site: same-origin\r\n"
 FORM = b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 1000\r\n\r\ntoken="
 SCRIPT = b"GET /static/vendor/htmx.min.js HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -55,7 +55,7 @@ async def closed(reader: asyncio.StreamReader) -> bytes:
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_server, "READ_S", READ_S)
+    monkeypatch.setattr(bounded_http, "READ_S", READ_S)
 
 
 @pytest.mark.parametrize("kind", ["console", "metrics"])

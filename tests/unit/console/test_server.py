@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from contracts.http_server import HttpAddressError
 from contracts.tls import ServerTls
-from orchestrator.console.addresses import ConsoleAddressError, own_address
+from orchestrator.console.addresses import own_address
 from orchestrator.console.server import ConsoleServer
 from orchestrator.console.settings import ConsoleSettings
 from tests.console.bearer import Bearers, KnowingStandIn
@@ -59,7 +60,7 @@ async def test_a_port_that_is_taken_is_named() -> None:
     try:
         address = url.removeprefix("http://").rstrip("/")
         second = ConsoleServer(address, ConsoleSettings())
-        with pytest.raises(ConsoleAddressError, match=f"cannot listen on {address}"):
+        with pytest.raises(HttpAddressError, match=f"cannot listen on {address}"):
             await second.start("127.0.0.1:1")
         await second.stop()
     finally:
