@@ -111,10 +111,13 @@ class MetricsPush:
         await asyncio.to_thread(self._exporter.shutdown, 1000)
 
     async def push(self) -> bool:
-        """Sends what is the case now; False if the collector did not take it."""
-        data = convert(list(self._registry.collect()), self._resource, self._began_ns, time.time_ns())
-        result = await asyncio.to_thread(self._exporter.export, data)
-        fails = result is not MetricExportResult.SUCCESS
+        """Sends what is the case now; False if the collector did not take it, or a defect kept it from being sent."""
+        try:
+            data = convert(list(self._registry.collect()), self._resource, self._began_ns, time.time_ns())
+            fails = await asyncio.to_thread(self._exporter.export, data) is not MetricExportResult.SUCCESS
+        except Exception:
+            log.exception("metrics_defect")
+            fails = True
         if fails and not self._fails:
             log.warning("metrics_not_sent", what="the collector does not take them; they are sent again, as they are")
         self._fails = fails
@@ -123,7 +126,4 @@ class MetricsPush:
     async def _run(self) -> None:
         while True:
             await asyncio.sleep(self._interval_s)
-            try:
-                await self.push()
-            except Exception:
-                log.exception("metrics_defect")
+            await self.push()

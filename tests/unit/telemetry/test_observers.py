@@ -1,6 +1,6 @@
 """Several observers hear what each has a method for."""
 
-from typing import Any, cast
+from typing import Any
 
 from orchestrator.engine.observing import Observer
 from orchestrator.telemetry.observers import together
@@ -19,13 +19,30 @@ class HearsMore(Hears):
         self.heard.append("fenced")
 
 
-def test_each_hears_its_own_and_a_single_one_is_called_directly() -> None:
+def test_each_hears_its_own_and_what_nobody_hears_costs_no_more_than_that() -> None:
     one, other = Hears(), HearsMore()
     both = together([one, other])
     both.claimed(3)
     both.fenced()
     both.lease_failed()
     assert (one.heard, other.heard) == ([3], [3, "fenced"])
-    assert both.fenced == other.fenced
     assert type(together([])) is Observer
-    assert cast("Any", together([one])).claimed == one.claimed
+    assert vars(together([])) == {}
+    assert set(vars(together([one]))) == {"claimed"}
+    assert set(vars(both)) == {"claimed", "fenced"}
+
+
+def test_what_one_raises_harms_neither_the_engine_nor_the_others() -> None:
+    told: list[int] = []
+
+    class Broken(Observer):
+        def claimed(self, sagas: int) -> None:
+            raise ZeroDivisionError("a defect")
+
+    class Sound(Observer):
+        def claimed(self, sagas: int) -> None:
+            told.append(sagas)
+
+    for order in ([Broken(), Sound()], [Sound(), Broken()], [Broken()]):
+        together(order).claimed(3)
+    assert told == [3, 3]
