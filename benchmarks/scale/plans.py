@@ -9,7 +9,8 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from benchmarks.scale.fill import Pattern
-from orchestrator.engine.ports import MAX_REQUESTS_PER_SAGA, Visibility
+from orchestrator.engine.ports import MAX_REQUESTS_PER_SAGA
+from orchestrator.engine.stored import Visibility
 from orchestrator.storage import claims, journal, leases, queries, registry, requests
 
 LARGE: Final = frozenset({"saga", "saga_event"})

@@ -16,8 +16,9 @@ from orchestrator.engine.clock import DatabaseClock
 from orchestrator.engine.dispatch import Dispatcher
 from orchestrator.engine.journal import JournalError
 from orchestrator.engine.observing import Observer
-from orchestrator.engine.ports import Batch, Checkpoint, NodeFenced, Store, StoredSaga, StoreUnavailable
+from orchestrator.engine.ports import NodeFenced, Store, StoreUnavailable
 from orchestrator.engine.resume import give_up, history, release, resume_run, tags_of
+from orchestrator.engine.stored import Batch, Checkpoint, StoredSaga
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,8 @@ from google.protobuf.message import Message
 from orchestrator.core.events import Failure
 from orchestrator.core.state import SagaState, SagaStatus
 from orchestrator.definitions.model import Definition
-from orchestrator.engine.ports import Started, StoredSaga
+from orchestrator.engine.ports import Started
+from orchestrator.engine.stored import StoredSaga
 from orchestrator.engine.tracing import TraceContext
 
 

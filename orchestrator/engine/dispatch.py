@@ -16,8 +16,9 @@ from orchestrator.engine.clock import DatabaseClock
 from orchestrator.engine.lanes import LanePolicy
 from orchestrator.engine.observing import Observer
 from orchestrator.engine.operators import is_on_its_way_out, needs_claim, operator_request
-from orchestrator.engine.ports import Participants, SagaRequest
+from orchestrator.engine.ports import Participants
 from orchestrator.engine.run import SagaRun
+from orchestrator.engine.stored import SagaRequest
 from orchestrator.engine.watches import Watches
 
 log = structlog.get_logger(__name__)

@@ -27,19 +27,13 @@ from orchestrator.engine.ids import uuid7
 from orchestrator.engine.lanes import ParticipantStatus
 from orchestrator.engine.lease import LeaseKeeper
 from orchestrator.engine.observing import Observer
-from orchestrator.engine.ports import (
-    Participants,
-    SagaRequest,
-    Started,
-    Store,
-    StoredSaga,
-    StoreUnavailable,
-)
+from orchestrator.engine.ports import Participants, Started, Store, StoreUnavailable
 from orchestrator.engine.pulse import Pulse
 from orchestrator.engine.run import SagaRun
 from orchestrator.engine.services import Services
 from orchestrator.engine.settings import EngineSettings
 from orchestrator.engine.starts import Starter, StartGates
+from orchestrator.engine.stored import SagaRequest, StoredSaga
 from orchestrator.engine.takeover import Takeover
 from orchestrator.engine.tracing import TraceContext
 from orchestrator.engine.watches import Watches

@@ -12,9 +12,10 @@ from orchestrator.definitions.model import Definition
 from orchestrator.definitions.registry import Registry
 from orchestrator.engine.api import SagaView, Standing
 from orchestrator.engine.journal import JournalError, step_names
-from orchestrator.engine.ports import Store, StoredSaga
+from orchestrator.engine.ports import Store
 from orchestrator.engine.resume import replay, tags_of
 from orchestrator.engine.run import SagaRun
+from orchestrator.engine.stored import StoredSaga
 from orchestrator.engine.watches import Watch, Watches
 
 log = structlog.get_logger(__name__)

@@ -10,8 +10,8 @@ from orchestrator.core.effects import Invoke
 from orchestrator.core.events import Event
 from orchestrator.core.inputs import Input
 from orchestrator.engine.breakers import BreakerState
-from orchestrator.engine.ports import StoredSaga
 from orchestrator.engine.run import SagaRun
+from orchestrator.engine.stored import StoredSaga
 
 
 class Observer:

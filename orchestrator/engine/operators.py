@@ -2,8 +2,8 @@
 
 from orchestrator.core.inputs import OperatorAction, OperatorRequested
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import SagaRequest
 from orchestrator.engine.run import SagaRun
+from orchestrator.engine.stored import SagaRequest
 
 _ACTIONS = {action.name.lower(): action for action in OperatorAction}
 _IN_PLACE = frozenset({OperatorAction.FORCE_COMPENSATION, OperatorAction.PAUSE, OperatorAction.RESUME})

@@ -8,8 +8,8 @@ from orchestrator.core.fold import fold, initial
 from orchestrator.core.state import SagaState, SagaStatus
 from orchestrator.definitions.model import Definition
 from orchestrator.engine.journal import JournalError, decode, encode, step_names
-from orchestrator.engine.ports import Checkpoint, JournalEntry, RowState, SagaRequest, StoredSaga
 from orchestrator.engine.run import ENTRY_BYTES, RunHost, SagaRun
+from orchestrator.engine.stored import Checkpoint, JournalEntry, RowState, SagaRequest, StoredSaga
 from orchestrator.engine.tracing import TraceContext, root, unpack
 
 

@@ -17,7 +17,7 @@ from orchestrator.core.machine import advance
 from orchestrator.core.state import SagaState, SagaStatus, hindered_step
 from orchestrator.definitions.model import Definition
 from orchestrator.engine.journal import encode, step_names
-from orchestrator.engine.ports import Checkpoint, JournalEntry, NewSaga, RowState
+from orchestrator.engine.stored import Checkpoint, JournalEntry, NewSaga, RowState
 from orchestrator.engine.tracing import TraceContext
 
 FOREVER_US = 1 << 62

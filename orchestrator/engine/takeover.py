@@ -11,8 +11,9 @@ import structlog
 from orchestrator.core.events import SagaClaimed
 from orchestrator.engine.journal import encode
 from orchestrator.engine.observing import Observer
-from orchestrator.engine.ports import NodeFenced, SagaRequest, Store, StoredSaga, StoreUnavailable
+from orchestrator.engine.ports import NodeFenced, Store, StoreUnavailable
 from orchestrator.engine.settings import EngineSettings
+from orchestrator.engine.stored import SagaRequest, StoredSaga
 
 log = structlog.get_logger(__name__)
 

@@ -7,16 +7,9 @@ from uuid import UUID
 import structlog
 
 from orchestrator.engine.observing import Observer
-from orchestrator.engine.ports import (
-    Batch,
-    Checkpoint,
-    JournalStore,
-    NewSaga,
-    NodeFenced,
-    Position,
-    StoreUnavailable,
-)
+from orchestrator.engine.ports import JournalStore, NodeFenced, StoreUnavailable
 from orchestrator.engine.run import SagaRun
+from orchestrator.engine.stored import Batch, Checkpoint, NewSaga, Position
 
 log = structlog.get_logger(__name__)
 

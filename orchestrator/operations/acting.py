@@ -18,7 +18,8 @@ from orchestrator.definitions.errors import PayloadError
 from orchestrator.definitions.model import Definition
 from orchestrator.engine.api import SagaEngine, SagaView
 from orchestrator.engine.journal import decode
-from orchestrator.engine.ports import RequestReused, SagaEnded, StoredEntry, TooManyRequests
+from orchestrator.engine.ports import RequestReused, SagaEnded, TooManyRequests
+from orchestrator.engine.stored import StoredEntry
 from orchestrator.operations.messages import failure_message
 from orchestrator.operations.planning import plan_action
 from orchestrator.operations.ports import OperatorStore

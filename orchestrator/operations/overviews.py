@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from typing import Final
 
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 from orchestrator.operations.ports import OperatorStore
 from orchestrator.operations.values import Bucket
 

@@ -5,7 +5,7 @@ from typing import Protocol
 from uuid import UUID
 
 from orchestrator.core.events import Failure
-from orchestrator.engine.ports import StoredEntry, Visibility
+from orchestrator.engine.stored import StoredEntry, Visibility
 from orchestrator.operations.values import (
     AttentionPolicy,
     AuditEntry,

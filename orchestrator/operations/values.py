@@ -6,7 +6,7 @@ from uuid import UUID
 
 from orchestrator.core.events import Failure
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import StoredEntry, StoredSaga, Visibility
+from orchestrator.engine.stored import StoredEntry, StoredSaga, Visibility
 
 
 class AttentionKind(IntEnum):

@@ -7,7 +7,7 @@ import grpc
 
 from contracts.traces.current import CURRENT as SERVER_SPAN
 from contracts.traces.position import position_of
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 from orchestrator.engine.tracing import TraceContext
 from orchestrator.rpc.identity import CURRENT
 

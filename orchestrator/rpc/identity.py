@@ -4,7 +4,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Final
 
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 
 
 @dataclass(frozen=True, slots=True)

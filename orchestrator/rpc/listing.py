@@ -8,7 +8,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from saga.v1 import saga_service_pb2 as pb
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import SagaFilter, Visibility
+from orchestrator.engine.stored import SagaFilter, Visibility
 from orchestrator.rpc.error_mapping import invalid, refuse_nul
 
 _DEFAULT_PAGE_SIZE: Final = 50

@@ -10,7 +10,7 @@ from orchestrator.core.events import Failure
 from orchestrator.core.state import SagaStatus, StepState, StepStatus
 from orchestrator.definitions.model import BoundStep
 from orchestrator.engine.api import SagaView
-from orchestrator.engine.ports import StoredEntry, StoredSaga
+from orchestrator.engine.stored import StoredEntry, StoredSaga
 from orchestrator.operations.messages import failure_message, timestamp
 
 _RUNNABLE: Final = frozenset({SagaStatus.PENDING, SagaStatus.RUNNING, SagaStatus.COMPENSATING})

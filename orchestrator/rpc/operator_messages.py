@@ -11,7 +11,7 @@ from saga.v1 import saga_pb2
 from contracts.sensitivity import REDACTED
 from orchestrator.core.events import Failure
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 from orchestrator.operations.acting import answer_of
 from orchestrator.operations.messages import duration, failure_message, timestamp
 from orchestrator.operations.surroundings import Catalogue

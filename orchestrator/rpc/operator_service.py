@@ -10,7 +10,7 @@ from saga.v1 import operator_service_pb2 as pb
 from contracts.errors import Reason
 from orchestrator.engine.breakers import BreakerState
 from orchestrator.engine.lanes import ParticipantStatus
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 from orchestrator.operations.messages import timestamp
 from orchestrator.operations.values import (
     AuditAction,

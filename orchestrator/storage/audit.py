@@ -7,13 +7,7 @@ from uuid import UUID
 from asyncpg import Record
 
 from orchestrator.core.events import Failure
-from orchestrator.engine.ports import (
-    MAX_REQUESTS_PER_SAGA,
-    RequestReused,
-    SagaEnded,
-    StoreUnavailable,
-    TooManyRequests,
-)
+from orchestrator.engine.ports import MAX_REQUESTS_PER_SAGA, RequestReused, SagaEnded, StoreUnavailable, TooManyRequests
 from orchestrator.operations.values import AuditAction, AuditEntry, AuditFilter, AuditOutcome, AuditRecord, SagaAction
 from orchestrator.storage.connections import Connected
 from orchestrator.storage.rows import stored_entry

@@ -7,7 +7,8 @@ from uuid import UUID
 from asyncpg import Record
 
 from orchestrator.core.events import Failure
-from orchestrator.engine.ports import RequestReused, StoredEntry, Visibility
+from orchestrator.engine.ports import RequestReused
+from orchestrator.engine.stored import StoredEntry, Visibility
 from orchestrator.operations.values import (
     AttentionPolicy,
     AuditAction,

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from orchestrator.engine.ports import NodeFenced, SagaRequest, Sight
+from orchestrator.engine.ports import NodeFenced
+from orchestrator.engine.stored import SagaRequest, Sight
 from orchestrator.storage.connections import Connected
 from orchestrator.storage.rows import SAGA_CLAIMED
 

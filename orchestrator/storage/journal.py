@@ -6,7 +6,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Batch, NodeFenced, Position, StoredSaga
+from orchestrator.engine.ports import NodeFenced
+from orchestrator.engine.stored import Batch, Position, StoredSaga
 from orchestrator.storage.connections import Connected, Connection, Connections
 from orchestrator.storage.errors import ABORTED, IMPOSSIBLE
 from orchestrator.storage.rows import SAGA_COLUMNS, batch_columns, stored_saga

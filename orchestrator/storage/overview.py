@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 from orchestrator.operations.values import Bucket, DefinitionRow, NodeRow
 from orchestrator.storage.connections import Connected
 from orchestrator.storage.selecting import UUID7_SLACK_US, first_id

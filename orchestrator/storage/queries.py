@@ -6,7 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from orchestrator.core.state import TERMINAL
-from orchestrator.engine.ports import SagaFilter, StoredEntry, StoredSaga, Visibility
+from orchestrator.engine.stored import SagaFilter, StoredEntry, StoredSaga, Visibility
 from orchestrator.storage.connections import Connected
 from orchestrator.storage.rows import SAGA_COLUMNS, stored_entry, stored_saga
 from orchestrator.storage.visibility import newest, of_caller, tenants_of, visible, walks

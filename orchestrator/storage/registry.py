@@ -5,7 +5,8 @@ from typing import Final
 
 import asyncpg
 
-from orchestrator.engine.ports import DefinitionChanged, MissingDefinition, SchemaUnknown
+from orchestrator.engine.ports import DefinitionChanged, SchemaUnknown
+from orchestrator.engine.stored import MissingDefinition
 from orchestrator.storage.connections import Connected
 
 KNOWN_REVISIONS: Final = frozenset({"0004", "0005"})

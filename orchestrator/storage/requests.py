@@ -4,15 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from orchestrator.engine.ports import (
-    MAX_REQUESTS_PER_SAGA,
-    RequestReused,
-    SagaEnded,
-    SagaRequest,
-    StoredEntry,
-    StoreUnavailable,
-    TooManyRequests,
-)
+from orchestrator.engine.ports import MAX_REQUESTS_PER_SAGA, RequestReused, SagaEnded, StoreUnavailable, TooManyRequests
+from orchestrator.engine.stored import SagaRequest, StoredEntry
 from orchestrator.storage.connections import Connected
 from orchestrator.storage.rows import stored_entry
 

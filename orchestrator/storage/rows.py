@@ -6,7 +6,7 @@ from typing import Any, Final
 from asyncpg import Record
 
 from orchestrator.core.state import TERMINAL, SagaStatus
-from orchestrator.engine.ports import Batch, Checkpoint, JournalEntry, NewSaga, RowState, StoredEntry, StoredSaga
+from orchestrator.engine.stored import Batch, Checkpoint, JournalEntry, NewSaga, RowState, StoredEntry, StoredSaga
 
 UNOWNED: Final = TERMINAL | {SagaStatus.STUCK}
 REQUEST_CONSUMED: Final = 15

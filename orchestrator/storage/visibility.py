@@ -7,7 +7,7 @@ everybody's. The conditions are planned for the values at hand, so that they cos
 from collections.abc import Sequence
 from typing import Final
 
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 
 MAX_BRANCHES: Final = 16
 """Tenants whose rows are walked side by side. Who sees more of them walks over everybody's."""

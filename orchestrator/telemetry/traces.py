@@ -18,9 +18,9 @@ from orchestrator.core.inputs import AttemptEnded, BuildFailed, Input
 from orchestrator.core.outcome import Outcome
 from orchestrator.core.state import SagaStatus
 from orchestrator.engine.observing import Observer
-from orchestrator.engine.ports import StoredSaga
 from orchestrator.engine.resume import trace_of
 from orchestrator.engine.run import SagaRun
+from orchestrator.engine.stored import StoredSaga
 from orchestrator.engine.tracing import attempt_span, saga_span, wait_span, went_on_span
 from orchestrator.telemetry.traces_story import PAUSE, Story, Wait
 

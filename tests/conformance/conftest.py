@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import NewSaga, RowState
+from orchestrator.engine.stored import NewSaga, RowState
 from orchestrator.storage.settings import StorageSettings
 from orchestrator.storage.store import PostgresStore
 from tests.fixtures.postgres import DatabaseFactory, as_program, connect

@@ -6,7 +6,8 @@ from uuid import UUID
 import pytest
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Batch, MissingDefinition, NodeFenced
+from orchestrator.engine.ports import NodeFenced
+from orchestrator.engine.stored import Batch, MissingDefinition
 from tests.integration.storage.sagas import World, checkpoint, fence
 
 LATER_US = 4_000_000_000_000_000

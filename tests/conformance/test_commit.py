@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Batch, NodeFenced, Position, RowState
+from orchestrator.engine.ports import NodeFenced
+from orchestrator.engine.stored import Batch, Position, RowState
 from tests.integration.storage.sagas import NOW_US, World, checkpoint, row
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from orchestrator.core.state import TERMINAL, SagaStatus
-from orchestrator.engine.ports import (
+from orchestrator.engine.stored import (
     Batch,
     Checkpoint,
     NewSaga,

@@ -4,7 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from orchestrator.engine.ports import Batch, NodeFenced
+from orchestrator.engine.ports import NodeFenced
+from orchestrator.engine.stored import Batch
 from tests.integration.storage.sagas import LEASE_S, World, checkpoint
 
 

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Batch, SagaFilter
+from orchestrator.engine.stored import Batch, SagaFilter
 from tests.integration.storage.sagas import World, checkpoint
 
 

@@ -7,14 +7,8 @@ from uuid import uuid4
 import pytest
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import (
-    MAX_REQUESTS_PER_SAGA,
-    Batch,
-    RequestReused,
-    SagaEnded,
-    SagaRequest,
-    TooManyRequests,
-)
+from orchestrator.engine.ports import MAX_REQUESTS_PER_SAGA, RequestReused, SagaEnded, TooManyRequests
+from orchestrator.engine.stored import Batch, SagaRequest
 from orchestrator.operations.values import AuditAction, SagaAction
 from tests.integration.storage.sagas import World, checkpoint
 

@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Batch, NewSaga, SagaFilter, Visibility
+from orchestrator.engine.stored import Batch, NewSaga, SagaFilter, Visibility
 from tests.integration.storage.sagas import World, checkpoint
 
 ACME, NOBODY = Visibility(("acme",)), Visibility(())

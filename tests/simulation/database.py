@@ -9,19 +9,8 @@ from typing import Any, Final
 from uuid import UUID
 
 from orchestrator.core.state import TERMINAL
-from orchestrator.engine.ports import (
-    MAX_REQUESTS_PER_SAGA,
-    Batch,
-    Checkpoint,
-    NewSaga,
-    NodeFenced,
-    RequestReused,
-    SagaEnded,
-    SagaRequest,
-    Sight,
-    StoredEntry,
-    TooManyRequests,
-)
+from orchestrator.engine.ports import MAX_REQUESTS_PER_SAGA, NodeFenced, RequestReused, SagaEnded, TooManyRequests
+from orchestrator.engine.stored import Batch, Checkpoint, NewSaga, SagaRequest, Sight, StoredEntry
 from orchestrator.operations.values import SagaAction
 from tests.simulation.ownership import Ownership
 from tests.simulation.tables import LIVE, UNOWNED, Request, Saga

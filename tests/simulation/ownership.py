@@ -5,7 +5,8 @@ from typing import Final
 from uuid import UUID
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import JournalEntry, MissingDefinition, NodeFenced, RowState
+from orchestrator.engine.ports import NodeFenced
+from orchestrator.engine.stored import JournalEntry, MissingDefinition, RowState
 from tests.simulation.tables import LIVE, Node, Saga, Tables
 
 SAGA_CLAIMED: Final = 2

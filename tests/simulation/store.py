@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Protocol, TypeVar
 from uuid import UUID
 
-from orchestrator.engine.ports import (
+from orchestrator.engine.ports import DefinitionChanged
+from orchestrator.engine.stored import (
     Batch,
-    DefinitionChanged,
     MissingDefinition,
     Position,
     RowState,

@@ -7,7 +7,7 @@ from typing import Final
 from uuid import UUID
 
 from orchestrator.core.state import TERMINAL, SagaStatus
-from orchestrator.engine.ports import JournalEntry, RowState, StoredEntry
+from orchestrator.engine.stored import JournalEntry, RowState, StoredEntry
 
 UNOWNED: Final = TERMINAL | {SagaStatus.STUCK}
 LIVE: Final = (SagaStatus.PENDING, SagaStatus.RUNNING, SagaStatus.COMPENSATING)

@@ -16,8 +16,9 @@ from orchestrator.core.state import SagaState, StepStatus
 from orchestrator.definitions import contract
 from orchestrator.definitions.registry import Registry, load_sagas
 from orchestrator.engine import starts
-from orchestrator.engine.ports import Answer, NewSaga
+from orchestrator.engine.ports import Answer
 from orchestrator.engine.run import SagaRun
+from orchestrator.engine.stored import NewSaga
 from orchestrator.engine.writer import GroupWriter
 from participants.kit import decisions
 from participants.kit.decisions import ActionDecision, Row, Run

@@ -12,7 +12,7 @@ from orchestrator.core.events import Failure
 from orchestrator.core.inputs import OperatorRequested
 from orchestrator.core.state import SagaState
 from orchestrator.engine import calls, dispatch
-from orchestrator.engine.ports import SagaRequest
+from orchestrator.engine.stored import SagaRequest
 from tests.simulation.database import Database, shown
 from tests.simulation.definitions import find_registry
 from tests.simulation.test_planted import sees

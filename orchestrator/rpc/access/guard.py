@@ -12,7 +12,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from saga.v1 import operator_service_pb2, saga_service_pb2
 
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 from orchestrator.rpc.access.payloads import payload_remover
 from orchestrator.rpc.access.permissions import METHODS, Permission
 from orchestrator.rpc.access.policy import Scope

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from saga.v1 import saga_service_pb2
 
 from contracts.errors import Reason, RpcError, to_trailers
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 from orchestrator.rpc.access.callers import Callers, Certified
 from orchestrator.rpc.access.guard import SCOPES
 from orchestrator.rpc.access.permissions import METHODS, START_SAGA, Permission

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 from orchestrator.rpc.access.permissions import OPERATOR_SERVICE, ROLES, Permission, Role, methods_of
 from orchestrator.rpc.identity import Identity
 

@@ -7,7 +7,8 @@ from enum import Enum, auto
 from typing import Any
 from uuid import UUID
 
-from orchestrator.engine.ports import Batch, StoreUnavailable
+from orchestrator.engine.ports import StoreUnavailable
+from orchestrator.engine.stored import Batch
 from orchestrator.storage.store import PostgresStore
 
 

@@ -15,10 +15,11 @@ from orchestrator.core.state import SagaState, SagaStatus
 from orchestrator.definitions.registry import Registry, load_sagas
 from orchestrator.engine.engine import Engine, Sources
 from orchestrator.engine.journal import step_names
-from orchestrator.engine.ports import Started, Store, StoredSaga
+from orchestrator.engine.ports import Started, Store
 from orchestrator.engine.resume import replay
 from orchestrator.engine.run import row_state
 from orchestrator.engine.settings import EngineSettings
+from orchestrator.engine.stored import StoredSaga
 from orchestrator.storage.settings import StorageSettings
 from orchestrator.storage.store import PostgresStore
 from tests.fixtures.postgres import as_program

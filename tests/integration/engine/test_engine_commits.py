@@ -8,7 +8,8 @@ import pytest
 from orchestrator.core.state import SagaStatus
 from orchestrator.definitions.errors import PayloadError
 from orchestrator.engine.api import Draining
-from orchestrator.engine.ports import Answer, Batch, NewSaga, StoreUnavailable
+from orchestrator.engine.ports import Answer, StoreUnavailable
+from orchestrator.engine.stored import Batch, NewSaga
 from tests.integration.engine.faulty import CommitFault
 from tests.integration.engine.harness import Node, Rig, until
 from tests.integration.engine.played import REJECTED

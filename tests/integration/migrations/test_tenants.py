@@ -8,7 +8,8 @@ import pytest
 
 from migrations import runner
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Batch, NewSaga, SagaFilter, SchemaUnknown, Visibility
+from orchestrator.engine.ports import SchemaUnknown
+from orchestrator.engine.stored import Batch, NewSaga, SagaFilter, Visibility
 from orchestrator.operations.values import AuditFilter
 from orchestrator.storage.settings import StorageSettings
 from orchestrator.storage.store import PostgresStore

@@ -24,7 +24,8 @@ from orchestrator.definitions.model import Definition
 from orchestrator.definitions.registry import Registry, load_sagas
 from orchestrator.definitions.shipped import SAGAS
 from orchestrator.engine.api import SagaView, Standing
-from orchestrator.engine.ports import RowState, SagaFilter, Started, StoredEntry, StoredSaga, Visibility
+from orchestrator.engine.ports import Started
+from orchestrator.engine.stored import RowState, SagaFilter, StoredEntry, StoredSaga, Visibility
 from orchestrator.engine.tracing import TraceContext
 from orchestrator.rpc.server import RpcServer
 from orchestrator.rpc.settings import RpcSettings

@@ -13,7 +13,8 @@ from saga.v1 import saga_service_pb2 as pb
 from saga.v1.saga_service_pb2_grpc import SagaServiceStub
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import SagaFilter, StoreUnavailable
+from orchestrator.engine.ports import StoreUnavailable
+from orchestrator.engine.stored import SagaFilter
 from tests.integration.rpc.fakes import OTHER_ID, SAGA_ID, Served, a_saga, an_entry, failing, serving
 
 if TYPE_CHECKING:  # the stubs' own name for what a channel of grpc.aio makes

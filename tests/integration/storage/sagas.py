@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Batch, Checkpoint, JournalEntry, NewSaga, RowState
+from orchestrator.engine.stored import Batch, Checkpoint, JournalEntry, NewSaga, RowState
 from orchestrator.storage.store import PostgresStore
 
 NOW_US = 1_790_000_000_123_457

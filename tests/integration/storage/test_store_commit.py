@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.engine.ports import Batch, NewSaga
+from orchestrator.engine.stored import Batch, NewSaga
 from orchestrator.storage.rows import batch_columns
 from tests.integration.storage.sagas import World, checkpoint, entry, next_saga_id, row
 

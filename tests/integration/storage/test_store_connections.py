@@ -7,7 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from orchestrator.engine.ports import Batch, StoreUnavailable
+from orchestrator.engine.ports import StoreUnavailable
+from orchestrator.engine.stored import Batch
 from orchestrator.storage.settings import StorageSettings
 from orchestrator.storage.store import PostgresStore
 from tests.fixtures.postgres import connect

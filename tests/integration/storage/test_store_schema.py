@@ -14,7 +14,8 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from migrations import runner
 from orchestrator.core.state import TERMINAL, SagaStatus
-from orchestrator.engine.ports import Batch, DefinitionChanged, SchemaUnknown
+from orchestrator.engine.ports import DefinitionChanged, SchemaUnknown
+from orchestrator.engine.stored import Batch
 from orchestrator.storage.journal import COMMIT
 from orchestrator.storage.registry import KNOWN_REVISIONS
 from orchestrator.storage.settings import StorageSettings

@@ -7,7 +7,7 @@ import pytest
 
 from orchestrator.core.events import Failure
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import Batch, SagaFilter, Visibility
+from orchestrator.engine.stored import Batch, SagaFilter, Visibility
 from orchestrator.operations.values import (
     AttentionKind,
     AttentionPolicy,

@@ -6,7 +6,7 @@ from contextlib import aclosing, asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from orchestrator.engine.ports import Batch, NewSaga
+from orchestrator.engine.stored import Batch, NewSaga
 from orchestrator.storage.settings import StorageSettings
 from orchestrator.storage.store import PostgresStore
 from tests.integration.storage.sagas import World, checkpoint

@@ -15,7 +15,7 @@ from orders.v1.orders_pb2_grpc import OrderServiceStub
 from saga.v1 import saga_service_pb2 as pb
 from saga.v1.saga_service_pb2_grpc import SagaServiceStub
 
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 from orchestrator.rpc.server import RpcServer
 from orchestrator.rpc.settings import RpcSettings
 from tests.fixtures.tokens import TokenIssuer, bearer

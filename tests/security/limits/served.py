@@ -13,7 +13,7 @@ from unittest.mock import patch
 import grpc
 import uvloop
 
-from orchestrator.engine.ports import StoredEntry
+from orchestrator.engine.stored import StoredEntry
 from orchestrator.rpc import server as module
 from orchestrator.rpc.identity import CURRENT, LOCAL, Identity
 from orchestrator.rpc.in_flight import InFlight

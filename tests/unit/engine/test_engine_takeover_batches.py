@@ -10,8 +10,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from orchestrator.engine.observing import Observer
-from orchestrator.engine.ports import SagaRequest, Sight, Store, StoredSaga, StoreUnavailable
+from orchestrator.engine.ports import Store, StoreUnavailable
 from orchestrator.engine.settings import EngineSettings
+from orchestrator.engine.stored import SagaRequest, Sight, StoredSaga
 from orchestrator.engine.takeover import Takeover
 
 NODE = uuid4()

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from orchestrator.core.state import SagaStatus
-from orchestrator.engine.ports import JournalStore, Position, StoreUnavailable
+from orchestrator.engine.ports import JournalStore, StoreUnavailable
+from orchestrator.engine.stored import Position
 from orchestrator.engine.watches import Watches
 
 

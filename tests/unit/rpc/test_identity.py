@@ -2,7 +2,7 @@
 
 from saga.v1 import operator_service_pb2 as pb
 
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 from orchestrator.rpc.identity import LOCAL, Identity
 from orchestrator.rpc.operator_messages import identity_message
 

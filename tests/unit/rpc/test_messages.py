@@ -13,7 +13,7 @@ from orchestrator.definitions.registry import load_sagas
 from orchestrator.definitions.shipped import SAGAS
 from orchestrator.engine.api import SagaView
 from orchestrator.engine.journal import encode
-from orchestrator.engine.ports import RowState, StoredEntry, StoredSaga
+from orchestrator.engine.stored import RowState, StoredEntry, StoredSaga
 from orchestrator.rpc.messages import event_message, saga_message, view_message
 
 SAGA_ID = UUID("01900000-0000-7000-8000-000000000001")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 from orchestrator.rpc.access.policy import Scope, covers
 from orchestrator.rpc.identity import Identity
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.engine.ports import Visibility
+from orchestrator.engine.stored import Visibility
 from orchestrator.rpc.access.errors import PolicyError
 from orchestrator.rpc.access.permissions import Permission
 from orchestrator.rpc.access.policy import Grant, Issuer, Policy, Subject
