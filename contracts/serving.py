@@ -17,9 +17,8 @@ from contracts.rules import violations
 from contracts.shape import misshapen
 from contracts.tracebacks import frames, kinds
 from contracts.traces.position import position_of
+from contracts.wrapping import Handler, Wrapping
 
-# Quoted: these are generic in the type stubs alone.
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 _log = structlog.get_logger(__name__)
@@ -87,7 +86,7 @@ def is_loopback(address: str) -> bool:
         return host == "localhost"
 
 
-class ServingInterceptor(grpc.aio.ServerInterceptor):
+class ServingInterceptor(Wrapping):
     """Guards unary and server-streaming handlers; handlers that read a stream pass through untouched.
 
     Before the handler: a message over ``max_message_bytes`` is RESOURCE_EXHAUSTED ``MESSAGE_TOO_LARGE``, one that does
@@ -102,27 +101,15 @@ class ServingInterceptor(grpc.aio.ServerInterceptor):
     def __init__(
         self, max_message_bytes: int, *, max_concurrent_calls: int | None = None, slow_reader_s: float = 10.0
     ) -> None:
+        super().__init__()
         self._max_message_bytes = max_message_bytes
         self._slow_reader_s = slow_reader_s
         self._capacity = _Capacity(max_concurrent_calls)
-        self._guarded: dict[str, tuple[_Handler, _Handler]] = {}
 
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "_Handler | None":
-        """Returns the guarded handler; guards each served method once."""
-        handler = await continuation(handler_call_details)
-        if handler is None or handler.request_streaming:
+    def wrap(self, method: str, handler: "Handler") -> "Handler":
+        """See :class:`Wrapping`."""
+        if handler.request_streaming:
             return handler
-        method = handler_call_details.method
-        known = self._guarded.get(method)
-        if known is None or known[0] is not handler:
-            known = self._guarded[method] = (handler, self._guard(method, handler))
-        return known[1]
-
-    def _guard(self, method: str, handler: _Handler) -> _Handler:
         parse = cast("Callable[[bytes], Message]", handler.request_deserializer)
         capacity = _Capacity(None) if method.startswith("/grpc.") else self._capacity
         if handler.response_streaming:

@@ -2,20 +2,18 @@
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final, TypeAlias, cast
+from typing import Any, Final, cast
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 from saga.v1 import saga_service_pb2
 
 from contracts.errors import to_trailers
+from contracts.wrapping import Handler, Wrapping
 from orchestrator.definitions.front_doors import FrontDoor
 from orchestrator.engine.api import OverCapacity, SagaEngine
 from orchestrator.rpc.calls import Context, caller_of
 from orchestrator.rpc.error_mapping import over_capacity
-
-# Quoted: generic in the type stubs alone.
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 TENTHS: Final = 10
 """Parts of a second in the delays that callers are told: few enough for each refusal to be made once."""
@@ -28,31 +26,19 @@ def start_methods(doors: Iterable[FrontDoor]) -> dict[str, type[Message]]:
     return {_START: saga_service_pb2.StartSagaRequest, **{door.method.path: door.method.request for door in doors}}
 
 
-class Gate(grpc.aio.ServerInterceptor):
+class Gate(Wrapping):
     """Stands before the interceptor that parses. Lets through who asks for a saga that is in memory already."""
 
     def __init__(self, engine: SagaEngine, methods: Mapping[str, type[Message]]) -> None:
+        super().__init__()
         self._engine: Final = engine
         self._methods: Final = methods
-        self._gated: Final[dict[str, tuple[_Handler, _Handler]]] = {}
 
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "_Handler | None":
-        """Returns the gated handler; gates each method once."""
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
+    def wrap(self, method: str, handler: "Handler") -> "Handler":
+        """See :class:`Wrapping`."""
         request = self._methods.get(method)
-        if handler is None or request is None:
+        if request is None:
             return handler
-        known = self._gated.get(method)
-        if known is None or known[0] is not handler:
-            known = self._gated[method] = handler, self._gate(handler, request)
-        return known[1]
-
-    def _gate(self, handler: "_Handler", request: type[Message]) -> "_Handler":
         behavior = cast("Callable[[bytes, Context], Awaitable[Any]]", handler.unary_unary)
         assert handler.request_deserializer is None, "what stands behind the gate parses"
 

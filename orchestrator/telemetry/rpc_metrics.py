@@ -10,20 +10,20 @@ import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from contracts.call_ends import code_name
+from contracts.wrapping import Handler, Wrapping
 
-# Quoted: generic in the type stubs alone.
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
-class RpcMetrics(grpc.aio.ServerInterceptor):
+class RpcMetrics(Wrapping):
     """Stands outside of whatever may refuse a call. Methods that are not served are counted together: anybody could
     name any number of them. Health checks are not counted.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        super().__init__()
         self._seconds: Final = Histogram(
             "saga_rpc_duration_seconds",
             "RPCs of callers, waiting included.",
@@ -37,27 +37,23 @@ class RpcMetrics(grpc.aio.ServerInterceptor):
         self._unserved: Final = Counter(
             "saga_rpc_unserved", "Calls of methods that this node does not serve.", registry=registry
         )
-        self._wrapped: Final[dict[str, tuple[_Handler, _Handler]]] = {}
 
     async def intercept_service(
         self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]]",
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]",
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> "_Handler | None":
-        """Returns the counted handler; wraps each method once."""
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
+    ) -> "Handler | None":
+        """See :class:`Wrapping`."""
+        handler = await super().intercept_service(continuation, handler_call_details)
         if handler is None:
             self._unserved.inc()
-            return None
+        return handler
+
+    def wrap(self, method: str, handler: "Handler") -> "Handler":
+        """See :class:`Wrapping`."""
         if handler.request_streaming or method.startswith("/grpc."):
             return handler
-        known = self._wrapped.get(method)
-        if known is None or known[0] is not handler:
-            known = self._wrapped[method] = handler, self._wrap(method[1:], handler)
-        return known[1]
-
-    def _wrap(self, method: str, handler: "_Handler") -> "_Handler":
+        method = method[1:]
         running = self._running.labels(method)
         by_code: dict[str, Histogram] = {}
 

@@ -9,15 +9,14 @@ import grpc
 
 from contracts.errors import Reason, RpcError, to_trailers
 from contracts.peer import peer_of
+from contracts.wrapping import Handler, Wrapping
 
-# Quoted: generic in the type stubs alone.
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 _HEALTH: Final = "/grpc.health.v1.Health/"
 
 
-class Callers(grpc.aio.ServerInterceptor):
+class Callers(Wrapping):
     """Refuses a call over a connection whose certificate does not count, or is not one of ``allowed``.
 
     ``allowed`` are SPIFFE IDs; none at all is every holder of a certificate that the server's authorities signed.
@@ -26,25 +25,11 @@ class Callers(grpc.aio.ServerInterceptor):
     """
 
     def __init__(self, allowed: Collection[str]) -> None:
+        super().__init__()
         self._allowed: Final = frozenset(allowed)
-        self._guarded: Final[dict[str, tuple[_Handler, _Handler]]] = {}
 
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "_Handler | None":
-        """Returns the guarded handler; guards each served method once. Participants serve no streaming requests."""
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        method = handler_call_details.method
-        known = self._guarded.get(method)
-        if known is None or known[0] is not handler:
-            known = self._guarded[method] = (handler, self._guard(method, handler))
-        return known[1]
-
-    def _guard(self, method: str, handler: _Handler) -> _Handler:
+    def wrap(self, method: str, handler: "Handler") -> "Handler":
+        """See :class:`Wrapping`. Participants serve no streaming requests."""
         if handler.request_streaming:
             raise ValueError(f"{method} streams requests, and no participant serves that")
         allowed = frozenset[str]() if method.startswith(_HEALTH) else self._allowed

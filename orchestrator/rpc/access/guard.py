@@ -12,6 +12,7 @@ from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.message import Message
 from saga.v1 import operator_service_pb2, saga_service_pb2
 
+from contracts.wrapping import Handler, Wrapping
 from orchestrator.engine.stored import Visibility
 from orchestrator.rpc.access.payloads import payload_remover
 from orchestrator.rpc.access.permissions import METHODS, Permission
@@ -21,8 +22,6 @@ from orchestrator.rpc.error_mapping import READING, engine_errors, saga_not_foun
 from orchestrator.rpc.identity import CURRENT
 from orchestrator.rpc.operator_errors import bulk_not_found
 
-# Quoted: generic in the type stubs alone.
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 _Remover: TypeAlias = Callable[[Message], None]
 
 SCOPES: Final[ContextVar[tuple[Scope, ...]]] = ContextVar("scopes", default=())
@@ -34,35 +33,24 @@ Visible: TypeAlias = Callable[[Sequence[UUID], Visibility], Awaitable[frozenset[
 """Part of the store: those of the sagas, or of the bulks, that there are and that such a caller may see."""
 
 
-class Guard(grpc.aio.ServerInterceptor):
+class Guard(Wrapping):
     """Stands between the interceptor that parses requests and the handlers; knows each request by its descriptor."""
 
     def __init__(self, visible: Visible, visible_bulks: Visible | None) -> None:
         """``visible_bulks`` may be missing where no service of operators is served."""
+        super().__init__()
         self._visible: Final = {SAGA_ID: visible, BULK_ID: visible_bulks}
         self._methods: Final = {
             path: method for path, method in _own_methods() if METHODS.get(path) is not Permission.START
         }
-        self._guarded: Final[dict[str, tuple[_Handler, _Handler]]] = {}
 
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "_Handler | None":
-        """Returns the guarded handler, or the handler itself where there is nothing to guard; decides once a method."""
-        handler = await continuation(handler_call_details)
-        method = self._methods.get(handler_call_details.method)
-        if handler is None or method is None:
+    def wrap(self, method: str, handler: "Handler") -> "Handler":
+        """See :class:`Wrapping`."""
+        described = self._methods.get(method)
+        if described is None:
             return handler
-        known = self._guarded.get(handler_call_details.method)
-        if known is None or known[0] is not handler:
-            known = self._guarded[handler_call_details.method] = handler, self._guard(handler, method)
-        return known[1]
-
-    def _guard(self, handler: "_Handler", method: MethodDescriptor) -> "_Handler":
-        names = guarded_fields(method)
-        remove = payload_remover(method.output_type)
+        names = guarded_fields(described)
+        remove = payload_remover(described.output_type)
         if not names and remove is None:
             return handler
         parse, serialize = handler.request_deserializer, handler.response_serializer

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from inspect import isasyncgenfunction
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn
 
 import grpc
 import structlog
@@ -13,6 +13,7 @@ from google.protobuf.message import DecodeError
 from saga.v1 import saga_service_pb2
 
 from contracts.errors import Reason, RpcError, to_trailers
+from contracts.wrapping import Handler, Wrapping
 from orchestrator.engine.stored import Visibility
 from orchestrator.rpc.access.callers import Callers, Certified
 from orchestrator.rpc.access.guard import SCOPES
@@ -23,44 +24,29 @@ from orchestrator.rpc.access.tokens import Proven
 from orchestrator.rpc.calls import Context
 from orchestrator.rpc.identity import CURRENT, LOCAL, Identity
 
-# Quoted: generic in the type stubs alone.
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-
 _BLIND: Final = Identity("", visibility=Visibility(tenants=()))
 """Whoever is turned away: should anything be served all the same, it sees nothing."""
 _LOG_INTERVAL_S: Final = 1.0
 _log = structlog.get_logger(__name__)
 
 
-class AccessInterceptor(grpc.aio.ServerInterceptor):
+class AccessInterceptor(Wrapping):
     """Unary requests come to it unparsed, and leave it so."""
 
     def __init__(self, callers: Callers, starts: Mapping[str, str], wall_s: Callable[[], float] = time.time) -> None:
         """``starts``: front doors by path, with the name of the definition that each starts."""
+        super().__init__()
         self.callers = callers
         """Under the policy of now; replaced as it changes."""
         self.streams: Final[set[OpenStream]] = set()
         self._starts: Final = starts
         self._wall_s: Final = wall_s
-        self._guarded: Final[dict[str, tuple[_Handler, _Handler]]] = {}
         self._denials: Final = _Denials()
 
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "_Handler | None":
-        """Returns the guarded handler; guards each method once."""
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or METHODS.get(method) is Permission.OPEN:
+    def wrap(self, method: str, handler: "Handler") -> "Handler":
+        """See :class:`Wrapping`."""
+        if METHODS.get(method) is Permission.OPEN:
             return handler
-        known = self._guarded.get(method)
-        if known is None or known[0] is not handler:
-            known = self._guarded[method] = handler, self._guard(method, handler)
-        return known[1]
-
-    def _guard(self, method: str, handler: "_Handler") -> "_Handler":
         parse, serialize = handler.request_deserializer, handler.response_serializer
         if handler.request_streaming:
             assert handler.response_streaming, "no service of ours reads a stream to answer once"

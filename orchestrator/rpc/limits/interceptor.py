@@ -3,20 +3,18 @@
 import asyncio
 import inspect
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from functools import lru_cache
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn
 
 import grpc
 from google.protobuf.message import Message
 
 from contracts.errors import Reason, RpcError, to_trailers
+from contracts.wrapping import Handler, Wrapping
 from orchestrator.rpc.calls import Context, caller_of
 from orchestrator.rpc.limits.callers import CallerPolicy, Callers, Place, Refusal
-
-# Quoted: generic in the type stubs alone.
-_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 WAITS: Final = frozenset({"/saga.v1.SagaService/WaitSaga"})
 """Unary calls that are counted with the streams: they last as long as their callers like."""
@@ -30,33 +28,19 @@ _TEXTS: Final = {
 }
 
 
-class CallerLimits(grpc.aio.ServerInterceptor):
+class CallerLimits(Wrapping):
     """Stands behind whatever finds out who calls, and before whatever costs something. Health checks pass uncounted."""
 
     def __init__(
         self, policy: CallerPolicy, capacity: int, *, monotonic_s: Callable[[], float] = time.monotonic
     ) -> None:
+        super().__init__()
         self.callers: Final = Callers(policy, capacity, monotonic_s)
-        self._limited: Final[dict[str, tuple[_Handler, _Handler]]] = {}
 
-    async def intercept_service(
-        self,
-        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]]",
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "_Handler | None":
-        """Returns the limited handler; limits each method once."""
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        known = self._limited.get(method)
-        if known is not None and known[0] is handler:
-            return known[1]
-        if handler is None or handler.request_streaming or method.startswith("/grpc."):
+    def wrap(self, method: str, handler: "Handler") -> "Handler":
+        """See :class:`Wrapping`."""
+        if handler.request_streaming or method.startswith("/grpc."):
             return handler
-        limited = self._limit(method, handler)
-        self._limited[method] = handler, limited
-        return limited
-
-    def _limit(self, method: str, handler: "_Handler") -> "_Handler":
         parse, serialize = handler.request_deserializer, handler.response_serializer
         if handler.response_streaming:
             stream = _limited_stream(self.callers, handler.unary_stream)
