@@ -72,6 +72,7 @@ class Follower:
                 if watch.seq > seen:
                     seen = watch.seq
                     yield seen
+                    continue  # it may have grown, and ended, while the caller was busy with this
                 if watch.interrupted or watch.status in TERMINAL:
                     return
                 await watch.changed.wait()

@@ -190,6 +190,18 @@ async def test_waiting_and_following_survive_the_owner(rig: Rig) -> None:
     assert not other.held()["watches"]
 
 
+async def test_an_end_that_comes_while_a_follower_is_busy_is_told(rig: Rig) -> None:
+    node = await rig.node()
+    saga_id = await _under_way(rig, node)
+    growth = node.engine.follow(saga_id, 0)
+    seen = await anext(growth)
+    rig.world.gates["charge/action"].set()
+    await node.ends(saga_id)  # before the next one is asked for
+    last_seq = (await rig.stored(saga_id)).last_seq
+    assert seen < last_seq
+    assert [seq async for seq in growth] == [last_seq]
+
+
 async def test_waiting_from_afar_costs_no_memory_and_ends_in_time(rig: Rig) -> None:
     owner, other = await rig.node(), await rig.node()
     saga_id = await _under_way(rig, owner)
