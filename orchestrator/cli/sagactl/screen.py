@@ -48,6 +48,7 @@ class Screen:
         with self.out.capture() as captured:
             self.out.print(part)
         sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+        sys.stdout.flush()  # what cannot be written is an error now, and not when Python ends
 
     def json(self, message: Message, *, indent: int | None = 2) -> None:
         """One document; with ``indent`` None on one line. Whatever is not ASCII, or a control character, is escaped."""

@@ -34,7 +34,8 @@ TERMINAL_PROGRAM = (sys.executable, "-c", OWN_TERMINAL)
 
 def environment(address: str, **more: str) -> dict[str, str]:
     path = os.pathsep.join(str(each) for each in (ROOT, ROOT / "generated"))
-    return {**os.environ, "PYTHONPATH": path, "SAGACTL_ADDRESS": address, "TERM": "xterm", "COLUMNS": "120", **more}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # buffered, as by default
+    return {**kept, "PYTHONPATH": path, "SAGACTL_ADDRESS": address, "TERM": "xterm", "COLUMNS": "120", **more}
 
 
 def free_port() -> int:
