@@ -13,6 +13,7 @@ import psutil
 from benchmarks.arrivals import ATTEMPTS, CALL_TIMEOUT_S, Arrived, OpenTask
 from benchmarks.bench import Bench
 from benchmarks.contenders import Running, up
+from benchmarks.cores import apart
 from benchmarks.counters import Effects, effects
 from benchmarks.load import TASK_VARIABLE
 from benchmarks.measure import Length, LoadError, Turn, channels_to, closed_loop, said
@@ -52,34 +53,40 @@ async def overload(bench: Bench, seconds: float, length: Length, seed: int) -> l
 
     Raises ``LoadError`` and ``ProgramError``.
     """
-    found: list[Overload] = []
     scenario = Scenario(Site.TRIVIAL, PEAK_IN_FLIGHT[0], Contender.ENGINE)
     async with up(bench, scenario) as running:
-        number = FIRST_NUMBER
-        rates: dict[int, float] = {}
-        for in_flight in PEAK_IN_FLIGHT:
-            number += 1
-            tried = Scenario(Site.TRIVIAL, in_flight, Contender.ENGINE)
-            rates[in_flight] = (await closed_loop(bench, running, tried, Turn(0, number, seed), length)).sagas_per_s
-        for honours in (True, False):
-            number += 2
-            rate = OVERLOAD * max(rates.values())
-            task = OpenTask(running.server.where["node"], rate, seconds, honours, f"ORD-{number:03d}", seed + number)
-            arrived, memory = await _flood(bench, running, task)
-            after = await closed_loop(bench, running, scenario, Turn(0, number + 1, seed), length)
-            found.append(
-                Overload(
-                    honours=honours,
-                    rate=rate,
-                    peak_per_s=max(rates.values()),
-                    after_per_s=after.sagas_per_s,
-                    arrived=arrived,
-                    before_mib=memory[0],
-                    middle_mib=memory[len(memory) // 2],
-                    highest_mib=max(memory),
-                    after_mib=_memory_mib(running),
-                )
+        with apart((bench.postgres.pid, *running.participant_pids, *running.server.pids)):
+            return await _overloads(bench, running, seconds, length, seed)
+
+
+async def _overloads(bench: Bench, running: Running, seconds: float, length: Length, seed: int) -> list[Overload]:
+    found: list[Overload] = []
+    number = FIRST_NUMBER
+    rates: dict[int, float] = {}
+    for in_flight in PEAK_IN_FLIGHT:
+        number += 1
+        tried = Scenario(Site.TRIVIAL, in_flight, Contender.ENGINE)
+        rates[in_flight] = (await closed_loop(bench, running, tried, Turn(0, number, seed), length)).sagas_per_s
+    for honours in (True, False):
+        number += 2
+        rate = OVERLOAD * max(rates.values())
+        task = OpenTask(running.server.where["node"], rate, seconds, honours, f"ORD-{number:03d}", seed + number)
+        arrived, memory = await _flood(bench, running, task)
+        again = Scenario(Site.TRIVIAL, PEAK_IN_FLIGHT[0], Contender.ENGINE)
+        after = await closed_loop(bench, running, again, Turn(0, number + 1, seed), length)
+        found.append(
+            Overload(
+                honours=honours,
+                rate=rate,
+                peak_per_s=max(rates.values()),
+                after_per_s=after.sagas_per_s,
+                arrived=arrived,
+                before_mib=memory[0],
+                middle_mib=memory[len(memory) // 2],
+                highest_mib=max(memory),
+                after_mib=_memory_mib(running),
             )
+        )
     return found
 
 
