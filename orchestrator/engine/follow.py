@@ -35,7 +35,7 @@ class Follower:
     async def wait(self, saga_id: UUID, timeout_s: float) -> Standing | None:
         """See :meth:`orchestrator.engine.api.SagaEngine.wait`."""
         run = self._find_run(saga_id)
-        watch = self._watches.open(saga_id)
+        watch = self._watches.open(saga_id, until_over=True)
         try:
             if run is None:
                 # It may have ended before the watch was opened.

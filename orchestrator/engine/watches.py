@@ -16,10 +16,14 @@ MAX_QUERIED = 5000
 
 
 class Watch:
-    """One waiter's view of a saga: the newest known seq and status, and an event that they changed."""
+    """One waiter's view of a saga: the newest known seq and status, and an event that they changed.
 
-    def __init__(self) -> None:
+    ``until_over``: its waiter is not woken before :attr:`is_over`.
+    """
+
+    def __init__(self, *, until_over: bool = False) -> None:
         self.changed = asyncio.Event()
+        self._until_over = until_over
         self.seq = 0
         self.status: SagaStatus | None = None
         self.interrupted = False
@@ -28,7 +32,8 @@ class Watch:
     def tell(self, seq: int, status: SagaStatus) -> None:
         if seq > self.seq or status is not self.status:
             self.seq, self.status = max(seq, self.seq), status
-            self.changed.set()
+            if not self._until_over or self.is_over:
+                self.changed.set()
 
     @property
     def is_over(self) -> bool:
@@ -49,9 +54,9 @@ class Watches:
         self._some = asyncio.Event()
         self._interrupted = False
 
-    def open(self, saga_id: UUID) -> Watch:
+    def open(self, saga_id: UUID, *, until_over: bool = False) -> Watch:
         """Starts watching. Must be closed."""
-        watch = Watch()
+        watch = Watch(until_over=until_over)
         watch.interrupted = self._interrupted
         self._watches.setdefault(saga_id, {})[watch] = None
         self._some.set()
