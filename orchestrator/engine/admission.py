@@ -51,6 +51,7 @@ class Admission:
         self._monotonic_s = monotonic_s
         self._uniform = uniform
         self._delays: deque[float] = deque(maxlen=SAMPLES)
+        self._backlogs: deque[float] = deque(maxlen=SAMPLES)
         self._owed = 0.0
         self._callers: dict[UUID, str] = {}
         self._started: Counter[str] = Counter()
@@ -63,26 +64,35 @@ class Admission:
 
     # ---- by load ----
 
-    def sample(self, delay_s: float) -> None:
-        """The node does what it was asked to with this delay."""
-        self._delays.append(delay_s)
+    def sample(self, delay_s: float, backlog_s: float) -> None:
+        """The node does what it was asked to with this delay, and takes calls with that."""
+        self._delays.append(max(delay_s, backlog_s))
+        self._backlogs.append(backlog_s)
 
     def forget_samples(self) -> None:
         """Nothing is asked of the node."""
         self._delays.clear()
+        self._backlogs.clear()
 
     @property
     def delay_s(self) -> float:
         """How far the node lags behind, for longer than a moment."""
-        return min(self._delays) if len(self._delays) == SAMPLES else 0.0
+        return _lasting(self._delays)
+
+    @property
+    def lags(self) -> bool:
+        """Whether that is further than it should."""
+        return self.delay_s > self._policy.target_delay_s
 
     def shed(self, in_memory: int, caller: str) -> bool:
         """Whether to turn the next start away: evenly, for the share that the delay says, and none of a caller that has
         asked for little: it is others that the node lags behind for.
         """
-        if in_memory < self._policy.min_sagas or self._is_modest(caller):
+        if self._is_modest(caller):
             return False
-        over = (self.delay_s - self._policy.target_delay_s) / (self._policy.target_delay_s * (FULL - 1))
+        # With few sagas the node has hands free, however late it is; not so if it cannot even take the calls.
+        delay_s = self.delay_s if in_memory >= self._policy.min_sagas else _lasting(self._backlogs)
+        over = (delay_s - self._policy.target_delay_s) / (self._policy.target_delay_s * (FULL - 1))
         if over <= 0:
             self._owed = 0.0
             return False
@@ -155,3 +165,7 @@ class Admission:
             self._counted = self._refused = 0
             self._counted_from_s = now_s
         return now_s
+
+
+def _lasting(delays: deque[float]) -> float:
+    return min(delays) if len(delays) == SAMPLES else 0.0

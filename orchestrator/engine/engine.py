@@ -43,6 +43,9 @@ log = structlog.get_logger(__name__)
 
 FIRST_RETRY_S: Final = 0.2
 LAST_RETRY_S: Final = 2.0
+LINGER_S: Final = 0.01
+"""While the node lags behind, a batch fills for so long: calls come to it one by one then, and a commit for each saga
+would cost as much as the sagas."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +106,7 @@ class Engine:
             uniform=sources.uniform,
             monotonic_s=sources.monotonic_s,
             observer=observer,
+            linger_s=lambda: LINGER_S if self._admission.lags else 0.0,
         )
         self._lease = LeaseKeeper(
             store,

@@ -10,15 +10,15 @@ REST_S: Final = 1.0
 
 
 class Pulse:
-    """Tells ``sample`` the greatest of several delays: of the event loop, of the start that has waited longest for its
-    commit, and those that others watch.
+    """Tells ``sample`` two delays: the greater of that of the event loop and of the start that has waited longest for
+    its commit, and the greatest of those that others watch.
     """
 
     def __init__(
         self,
         monotonic_s: Callable[[], float],
         waiting_since_s: Callable[[], float | None],
-        sample: Callable[[float], None],
+        sample: Callable[[float, float], None],
         rest: Callable[[], None],
     ) -> None:
         self._monotonic_s = monotonic_s
@@ -48,7 +48,7 @@ class Pulse:
         now_s = self._monotonic_s()
         lag_s, since_s = now_s - self._due_s, self._waiting_since_s()
         waited_s = 0.0 if since_s is None else now_s - since_s
-        self._sample(max(0.0, lag_s, waited_s, *(delay_s() for delay_s in self._watched)))
+        self._sample(max(0.0, lag_s, waited_s), max((delay_s() for delay_s in self._watched), default=0.0))
         if now_s - self._touched_s < REST_S:
             self._arm()
         else:

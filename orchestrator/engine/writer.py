@@ -35,7 +35,9 @@ class GroupWriter:
         uniform: Callable[[float, float], float],
         monotonic_s: Callable[[], float],
         observer: Observer,
+        linger_s: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """``linger_s`` tells how long the next batch may fill beyond what is ready at this moment."""
         self._store = store
         self._max_items = max_items
         self._max_bytes = max_bytes
@@ -45,6 +47,7 @@ class GroupWriter:
         self._uniform = uniform
         self._monotonic_s = monotonic_s
         self._observer = observer
+        self._linger_s = linger_s
         self._dirty: dict[UUID, SagaRun] = {}
         self._in_flight: dict[UUID, SagaRun] = {}
         self._wake = asyncio.Event()
@@ -77,7 +80,7 @@ class GroupWriter:
         """Writes until it is cancelled; then the batch in flight still ends by itself, unseen."""
         while True:
             await self._wake.wait()
-            await asyncio.sleep(0)  # lets everything that is ready at this moment join the batch
+            await asyncio.sleep(self._linger_s())  # 0 lets everything that is ready at this moment join the batch
             runs, batch = self._take()
             if runs:
                 await self._commit(runs, batch)

@@ -27,10 +27,10 @@ def admission(clock: Clock | None = None) -> Admission:
     return Admission(POLICY, clock or Clock(), lambda low, high: (low + high) / 2)
 
 
-def lagging(delay_s: float) -> Admission:
+def lagging(delay_s: float, backlog_s: float = 0.0) -> Admission:
     found = admission()
     for _ in range(SAMPLES):
-        found.sample(delay_s)
+        found.sample(delay_s, backlog_s)
     return found
 
 
@@ -71,14 +71,21 @@ def test_a_node_with_little_to_do_turns_nobody_away_for_a_delay() -> None:
     assert late.shed(POLICY.min_sagas, "a")
 
 
+def test_a_node_that_cannot_even_take_the_calls_turns_a_share_away_however_few_sagas_it_has() -> None:
+    late = lagging(0.0, backlog_s=0.2)
+    assert sum(late.shed(3, "a") for _ in range(100)) == pytest.approx(50, abs=1)
+    assert late.lags
+    assert not lagging(0.0, backlog_s=0.1).lags
+
+
 def test_a_delay_counts_once_it_stands() -> None:
     late = admission()
     for _ in range(SAMPLES - 1):
-        late.sample(9.0)
+        late.sample(9.0, 0.0)
     assert not late.shed(MANY, "a")
-    late.sample(9.0)
+    late.sample(9.0, 0.0)
     assert late.shed(MANY, "a")
-    late.sample(0.0)
+    late.sample(0.0, 0.0)
     assert not late.shed(MANY, "a"), "the backlog was gone for a moment, so there is none that stands"
     late.forget_samples()
     assert late.delay_s == 0.0
@@ -142,15 +149,17 @@ def test_a_quiet_hour_does_not_make_the_node_look_slow() -> None:
     assert [full.appointment_s() for _ in range(50)][-1] == pytest.approx(1.0)
 
 
-async def test_the_pulse_tells_the_greatest_delay_while_starts_are_asked_for() -> None:
-    clock, samples, rested = Clock(), asyncio.Queue[float](), asyncio.Event()
-    pulse = Pulse(clock, lambda: clock.now_s - 0.2, samples.put_nowait, rested.set)
+async def test_the_pulse_tells_the_greatest_delays_while_starts_are_asked_for() -> None:
+    clock, samples, rested = Clock(), asyncio.Queue[tuple[float, float]](), asyncio.Event()
+    pulse = Pulse(clock, lambda: clock.now_s - 0.2, lambda *both: samples.put_nowait(both), rested.set)
     pulse.watch(lambda: 0.7)
+    pulse.watch(lambda: 0.6)
     async with asyncio.timeout(5):
         pulse.touch()
-        assert [await samples.get() for _ in range(2)] == [0.7, 0.7]
+        for _ in range(2):
+            assert await samples.get() == pytest.approx((0.2, 0.7))
         clock.now_s += 3 * REST_S  # it stood still for as long, too
         await rested.wait()
-        assert max(samples.get_nowait() for _ in range(samples.qsize())) == pytest.approx(3 * REST_S - BEAT_S)
+        assert max(samples.get_nowait()[0] for _ in range(samples.qsize())) == pytest.approx(3 * REST_S - BEAT_S)
         pulse.touch()
-        assert await samples.get() == 0.7
+        assert await samples.get() == pytest.approx((0.2, 0.7))
