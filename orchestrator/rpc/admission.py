@@ -29,10 +29,12 @@ def start_methods(doors: Iterable[FrontDoor]) -> dict[str, type[Message]]:
 class Gate(Wrapping):
     """Stands before the interceptor that parses. Lets through who asks for a saga that is in memory already."""
 
-    def __init__(self, engine: SagaEngine, methods: Mapping[str, type[Message]]) -> None:
+    def __init__(self, engine: SagaEngine, methods: Mapping[str, type[Message]], max_message_bytes: int) -> None:
+        """What is larger than ``max_message_bytes`` is turned away unread: it would be refused behind the gate, too."""
         super().__init__()
         self._engine: Final = engine
         self._methods: Final = methods
+        self._max_message_bytes: Final = max_message_bytes
 
     def wrap(self, method: str, handler: "Handler") -> "Handler":
         """See :class:`Wrapping`."""
@@ -45,11 +47,14 @@ class Gate(Wrapping):
         async def gated(raw: bytes, context: Context) -> Any:
             caller = caller_of(context)
             delay_s = self._engine.turn_away(caller)
-            if delay_s is not None and not self._engine.knows(caller, _request_id(raw, request)):
+            if delay_s is not None and not self._is_known(caller, raw, request):
                 await context.abort(*_refusal(round(delay_s * TENTHS)))
             return await behavior(raw, context)
 
         return grpc.unary_unary_rpc_method_handler(gated, None, handler.response_serializer)
+
+    def _is_known(self, caller: str, raw: bytes, request: type[Message]) -> bool:
+        return len(raw) <= self._max_message_bytes and self._engine.knows(caller, _request_id(raw, request))
 
 
 @lru_cache(maxsize=1024)

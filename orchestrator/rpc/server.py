@@ -92,7 +92,7 @@ class RpcServer:
                 *interceptors,
                 *([] if self._access is None else [self._access.interceptor]),
                 CallerLimits(settings.callers, settings.max_concurrent_rpcs),
-                Gate(engine, start_methods(doors)),
+                Gate(engine, start_methods(doors), settings.max_message_bytes),
                 ServingInterceptor(
                     settings.max_message_bytes,
                     max_concurrent_calls=settings.max_concurrent_rpcs,

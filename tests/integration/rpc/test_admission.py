@@ -10,7 +10,7 @@ from saga.v1 import saga_service_pb2 as pb
 from saga.v1.saga_service_pb2_grpc import SagaServiceStub
 
 from contracts.errors import retry_delay_s
-from tests.integration.rpc.fakes import SAGA_ID, an_order, failing, serving
+from tests.integration.rpc.fakes import MAX_BYTES, SAGA_ID, an_order, failing, serving
 
 Code = grpc.StatusCode
 CALLS = 200
@@ -39,6 +39,17 @@ async def test_what_is_turned_away_is_not_even_looked_at() -> None:
         served.engine.turned_away = 2.5
         place: Any = served.channel.unary_unary("/orders.v1.OrderService/PlaceOrder")
         code, info, _ = await failing(place(b"\xff\xff garbage", timeout=10))
+        assert (code, info.reason) == (Code.RESOURCE_EXHAUSTED, "OVER_CAPACITY")
+
+
+async def test_a_message_too_large_is_turned_away_unread() -> None:
+    async with serving() as served:
+        served.engine.turned_away = 2.5
+        served.engine.known = {("local", "r-known")}
+        order = an_order("r-known")
+        order.customer_id = "c" * MAX_BYTES
+        place: Any = served.channel.unary_unary("/orders.v1.OrderService/PlaceOrder")
+        code, info, _ = await failing(place(order.SerializeToString(), timeout=10))
         assert (code, info.reason) == (Code.RESOURCE_EXHAUSTED, "OVER_CAPACITY")
 
 
