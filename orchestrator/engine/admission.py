@@ -11,6 +11,9 @@ SAMPLES: Final = 4
 """Delays that are looked at: the least of them is what stands for longer than a moment."""
 FULL: Final = 3.0
 """From this many times the target on every start is turned away; between that and the target a share of them."""
+MOST: Final = 2 / 3
+"""Of the starts, that a node with few sagas turns away at the most: a refusal costs a tenth of a saga, and a node that
+only refuses carries nothing out. What it cannot take then waits in the transport, up to its caller's deadline."""
 SHARE: Final = 0.75
 """Of the sagas in memory: neither starts nor takeovers may fill more, so that neither has to wait for the other."""
 MODEST: Final = 2
@@ -91,12 +94,12 @@ class Admission:
         if self._is_modest(caller):
             return False
         # With few sagas the node has hands free, however late it is; not so if it cannot even take the calls.
-        delay_s = self.delay_s if in_memory >= self._policy.min_sagas else _lasting(self._backlogs)
+        delay_s, most = (self.delay_s, 1.0) if in_memory >= self._policy.min_sagas else (_lasting(self._backlogs), MOST)
         over = (delay_s - self._policy.target_delay_s) / (self._policy.target_delay_s * (FULL - 1))
         if over <= 0:
             self._owed = 0.0
             return False
-        self._owed += min(over, 1.0)
+        self._owed += min(over, most)
         if self._owed < 1:
             return False
         self._owed -= 1

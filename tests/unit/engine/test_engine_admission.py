@@ -76,6 +76,9 @@ def test_a_node_that_cannot_even_take_the_calls_turns_a_share_away_however_few_s
     assert sum(late.shed(3, "a") for _ in range(100)) == pytest.approx(50, abs=1)
     assert late.lags
     assert not lagging(0.0, backlog_s=0.1).lags
+    flooded = lagging(0.0, backlog_s=9.0)
+    assert sum(flooded.shed(3, "a") for _ in range(99)) == pytest.approx(66, abs=1), "or it would only refuse"
+    assert sum(flooded.shed(MANY, "a") for _ in range(99)) == 99, "it has enough to do without"
 
 
 def test_a_delay_counts_once_it_stands() -> None:
