@@ -10,7 +10,7 @@ from uuid import UUID
 SAMPLES: Final = 4
 """Delays that are looked at: the least of them is what stands for longer than a moment."""
 FULL: Final = 3.0
-"""From this many times the target on every start is turned away; between that and the target a share of them."""
+"""From this many times the target on every start is turned away, or :data:`MOST` of them; before that, fewer."""
 MOST: Final = 2 / 3
 """Of the starts, that a node with few sagas turns away at the most: a refusal costs a tenth of a saga, and a node that
 only refuses carries nothing out. What it cannot take then waits in the transport, up to its caller's deadline."""
@@ -39,7 +39,8 @@ class AdmissionPolicy:
     max_sagas_per_caller: int = 10_000
     """Sagas in memory that one caller started here."""
     min_sagas: int = 64
-    """Sagas in memory up to which none is turned away for a delay: with fewer the node would only idle."""
+    """Sagas in memory up to which none is turned away for a delay, as the node would only idle, unless it is late to
+    take the calls; and then at most :data:`MOST` of them."""
     target_delay_s: float = 0.4
     """How far the node may lag behind before it turns starts away."""
 
@@ -84,7 +85,7 @@ class Admission:
 
     @property
     def lags(self) -> bool:
-        """Whether that is further than it should."""
+        """Whether it lags further behind than it should."""
         return self.delay_s > self._policy.target_delay_s
 
     def shed(self, in_memory: int, caller: str) -> bool:
